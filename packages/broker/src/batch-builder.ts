@@ -1,0 +1,108 @@
+import { type Call, DecodeError, InvalidOptionError } from "@millrace/core";
+import {
+  currentProjectRoot,
+  EncodedValue,
+  encode,
+  encodeWithInputs,
+  entryModule,
+  logLevel,
+  registrationModule,
+  type TaskDefinition,
+  toModulePath,
+} from "@millrace/core/internal";
+import { TaskFuture } from "@millrace/core";
+import { pathToFileURL } from "node:url";
+import type { Batch, BatchCall, CallContext, TaskReference } from "./messages.ts";
+
+/** Puts calls into the form in which they travel. Tasks and contexts that calls share are written once per batch. */
+export class BatchBuilder {
+  readonly #id: string;
+  readonly #runnerId: string;
+  readonly #tasks = new Map<TaskDefinition, number>();
+  readonly #references: TaskReference[] = [];
+  readonly #contexts: CallContext[] = [];
+  readonly #calls: BatchCall[] = [];
+
+  constructor(id: string, runnerId: string) {
+    this.#id = id;
+    this.#runnerId = runnerId;
+  }
+
+  /** @throws NotEncodableError, ModulePathError, InvalidOptionError when this call cannot travel */
+  add(sequence: number, call: Call): void {
+    const task = this.#taskIndex(call.task);
+    const { bytes, inputs } = encodeWithInputs(call.args, "arguments");
+    this.#calls.push({
+      sequence,
+      task,
+      context: this.#contextIndex(call),
+      number: call.number,
+      attempt: call.attempt,
+      args: bytes,
+      inputs: inputs.length === 0 ? NO_INPUTS : inputs.map(encodedInput),
+    });
+  }
+
+  batch(): Batch {
+    return {
+      id: this.#id,
+      runnerId: this.#runnerId,
+      logLevel: logLevel(),
+      tasks: this.#references,
+      contexts: this.#contexts,
+      calls: this.#calls,
+    };
+  }
+
+  #taskIndex(task: TaskDefinition): number {
+    const known = this.#tasks.get(task);
+    if (known !== undefined) return known;
+    const index = this.#references.push(referenceTo(task)) - 1;
+    this.#tasks.set(task, index);
+    return index;
+  }
+
+  /** Calls of one run come in a row: it is enough to compare with the last context. */
+  #contextIndex({ scope, tags }: Call): number {
+    const last = this.#contexts.at(-1);
+    if (last === undefined || last.scopeId !== scope.id || last.tags !== tags || last.logConsole !== scope.logConsole) {
+      const { id: scopeId, flowRunId, flowName, logConsole } = scope;
+      this.#contexts.push({ scopeId, flowRunId, flowName, tags, logConsole });
+    }
+    return this.#contexts.length - 1;
+  }
+}
+
+const NO_INPUTS: readonly Uint8Array[] = [];
+
+/** The value of a future as bytes. One that came from a worker is passed on as it came, without being decoded. */
+function encodedInput(input: unknown): Uint8Array {
+  if (!(input instanceof TaskFuture)) throw new DecodeError("a future among the inputs", typeof input);
+  const raw = input.run.rawValue;
+  return raw instanceof EncodedValue ? raw.bytes : encode(raw, `result of ${input.taskRunId}`);
+}
+
+const references = new WeakMap<TaskDefinition, TaskReference>();
+
+function referenceTo(task: TaskDefinition): TaskReference {
+  let reference = references.get(task);
+  if (reference === undefined) {
+    const module = registrationModule(task);
+    if (module === undefined) {
+      throw new InvalidOptionError(
+        `the place of task "${task.name}"`,
+        "a module file that workers can import (or set task({ module: import.meta.url }))",
+        "code that is in no file",
+      );
+    }
+    const root = currentProjectRoot();
+    const entry = entryModule();
+    reference = {
+      module: toModulePath(root, module),
+      entry: entry === undefined ? undefined : toModulePath(root, pathToFileURL(entry).href),
+      name: task.name,
+    };
+    references.set(task, reference);
+  }
+  return reference;
+}

@@ -1,0 +1,69 @@
+import type { Batch, EncodedReport, Report } from "./messages.ts";
+
+/**
+ * The queue between the runners of flows and the workers of a cluster. Two implementations pass one contract suite
+ * (testing/broker.contract.ts): BullMqBroker across machines, MemoryBroker within a process.
+ *
+ * Delivery is at least once, and the broker never sends a batch again on its own: it reports the batch as lost, and
+ * the runner, which knows what is still unfinished, decides.
+ */
+export interface Broker {
+  /** Joins as a runner: one that sends batches and reads reports. */
+  connectRunner(handlers: RunnerHandlers): Promise<RunnerLink>;
+  /** Joins as a worker: one that takes batches and sends reports. */
+  connectWorker(worker: WorkerInfo): Promise<WorkerLink>;
+  /** Ends the broker, after its links are closed. Never rejects; safe to call twice. */
+  close(): Promise<void>;
+}
+
+/** What a runner wants to hear of. Called one at a time, never from inside a call of the link. */
+export interface RunnerHandlers {
+  onReport(report: Report): void;
+  /** The batch will not be finished: its worker is gone, or it could not be stored. */
+  onLost(batchId: string, reason: string): void;
+  /** Workers came or went. */
+  onCapacity(capacity: Capacity): void;
+}
+
+/** The live workers that serve the runner's queue. */
+export interface Capacity {
+  readonly workers: number;
+  /** Threads of all of them together. */
+  readonly slots: number;
+}
+
+export interface RunnerLink {
+  readonly runnerId: string;
+  /** Puts a batch into the queue. Returns at once; a failure arrives as a lost batch. */
+  send(batch: Batch): void;
+  /** Every call of the batch is accounted for: the broker may forget it. */
+  release(batchId: string): void;
+  /** Leaves: nothing of the runner stays in the broker. Never rejects; safe to call twice. */
+  close(): Promise<void>;
+}
+
+export interface WorkerInfo {
+  readonly workerId: string;
+  readonly threads: number;
+}
+
+export interface WorkerLink {
+  /** The next batch; waits for one. Undefined once the link takes no more. One call at a time. */
+  take(): Promise<Delivery | undefined>;
+  /** Takes no more batches: a waiting `take` gives undefined. What was taken can still be reported and finished. */
+  stopTaking(): void;
+  /** Leaves. Unfinished deliveries count as lost. Never rejects; safe to call twice. */
+  close(): Promise<void>;
+}
+
+/** One hand-over of a batch to a worker, which holds the lease on it until it is finished. */
+export interface Delivery {
+  readonly batch: Batch;
+  /** Sends outcomes and logs to the batch's runner. In order. Never throws: a runner that is gone needs no report. */
+  report(report: EncodedReport): void;
+  /** Every call of the batch has been reported. */
+  finish(): void;
+}
+
+/** The queue that runners and workers use unless told otherwise. */
+export const DEFAULT_QUEUE = "default";

@@ -1,0 +1,327 @@
+import { randomUUID } from "node:crypto";
+import { DecodeError } from "@millrace/core";
+import { processLogger } from "@millrace/core/internal";
+import { type Job, Queue, Worker } from "bullmq";
+import {
+  type Broker,
+  DEFAULT_QUEUE,
+  type Delivery,
+  type RunnerHandlers,
+  type RunnerLink,
+  type WorkerInfo,
+  type WorkerLink,
+} from "./broker.ts";
+import { LEASE_MS, LEASE_RENEWAL_MS, SWEEP_MS } from "./intervals.ts";
+import { type Keys, keysOf } from "./keys.ts";
+import { type BatchEvidence, findLost } from "./lost-batches.ts";
+import { type Batch, decodeBatch, decodeReport, encodeBatch } from "./messages.ts";
+import { checkRedis, connectRedis, type Redis } from "./redis-connection.ts";
+import { appendReply, ReplyReader } from "./reply-stream.ts";
+import { capacityOf, WorkerRegistry } from "./worker-registry.ts";
+
+export interface BullMqBrokerOptions {
+  readonly redisUrl: string;
+  /** Separates projects that share a Redis. */
+  readonly namespace: string;
+  readonly queue?: string;
+}
+
+/** A BullMQ job's data is JSON, so the batch travels in base64. */
+interface JobData {
+  readonly batch: string;
+}
+
+const JOB_NAME = "batch";
+
+/**
+ * The broker on Redis: a batch is one BullMQ job, a lease its lock. Jobs are taken by BullMQ's manual API, so that the
+ * executor decides when another batch is admitted; and reports go to the runner's own stream, not to BullMQ's events,
+ * which can be missed.
+ */
+export class BullMqBroker implements Broker {
+  readonly #redis: Redis;
+  readonly #keys: Keys;
+  readonly #queueName: string;
+  readonly #registry: WorkerRegistry;
+
+  /** @throws InvalidOptionError, BrokerUnavailableError, RedisUnsuitableError */
+  static async connect({ redisUrl, namespace, queue = DEFAULT_QUEUE }: BullMqBrokerOptions): Promise<BullMqBroker> {
+    const keys = keysOf(namespace);
+    const redis = await connectRedis(redisUrl);
+    try {
+      await checkRedis(redis);
+    } catch (error) {
+      redis.disconnect();
+      throw error;
+    }
+    return new BullMqBroker(redis, keys, queue);
+  }
+
+  private constructor(redis: Redis, keys: Keys, queueName: string) {
+    this.#redis = redis;
+    this.#keys = keys;
+    this.#queueName = queueName;
+    this.#registry = new WorkerRegistry(redis, keys, queueName);
+  }
+
+  connectRunner(handlers: RunnerHandlers): Promise<RunnerLink> {
+    return BullMqRunner.open(this.#redis, this.#keys, this.#queueName, this.#registry, handlers);
+  }
+
+  connectWorker(worker: WorkerInfo): Promise<WorkerLink> {
+    return BullMqWorker.open(this.#redis, this.#keys, this.#queueName, this.#registry, worker);
+  }
+
+  /** A nanny saw the worker's process end: its batches are lost now, not when its heartbeat runs out. */
+  async workerDied(workerId: string): Promise<void> {
+    await this.#registry.remove(workerId);
+  }
+
+  async close(): Promise<void> {
+    if (this.#redis.status === "end") return;
+    await this.#redis.quit().catch(() => this.#redis.disconnect());
+  }
+
+  /** Deletes everything of the namespace, when nobody uses it any more: what a private cluster leaves. */
+  async deleteNamespace(): Promise<void> {
+    for (let cursor = "0"; ; ) {
+      const [next, keys] = await this.#redis.scan(cursor, "MATCH", `${this.#keys.prefix}:*`, "COUNT", 1000);
+      if (keys.length > 0) await this.#redis.unlink(...keys);
+      if (next === "0") return;
+      cursor = next;
+    }
+  }
+}
+
+class BullMqRunner implements RunnerLink {
+  readonly runnerId: string;
+  readonly #redis: Redis;
+  readonly #keys: Keys;
+  readonly #queue: Queue<JobData>;
+  readonly #registry: WorkerRegistry;
+  readonly #handlers: RunnerHandlers;
+  readonly #outstanding = new Set<string>();
+  readonly #doubted = new Set<string>();
+  #replies!: ReplyReader;
+  #unsubscribe: (() => void) | undefined;
+  #sweepTimer: NodeJS.Timeout | undefined;
+  #isSweeping = false;
+  #isClosed = false;
+
+  static async open(
+    redis: Redis,
+    keys: Keys,
+    queueName: string,
+    registry: WorkerRegistry,
+    handlers: RunnerHandlers,
+  ): Promise<BullMqRunner> {
+    const queue = new Queue<JobData>(queueName, {
+      connection: redis,
+      prefix: keys.prefix,
+      skipVersionCheck: true, // Done by checkRedis.
+      streams: { events: { maxLen: 0 } }, // Nobody reads BullMQ's events.
+    });
+    queue.on("error", ignore);
+    const runner = new BullMqRunner(redis, keys, queue, registry, handlers);
+    runner.#replies = await ReplyReader.open(redis, keys, runner.runnerId, (reply) => runner.#onReply(reply));
+    runner.#unsubscribe = await registry.subscribe(() => void runner.#sweep());
+    runner.#sweepTimer = setInterval(() => void runner.#sweep(), SWEEP_MS);
+    await runner.#sweep();
+    return runner;
+  }
+
+  private constructor(
+    redis: Redis,
+    keys: Keys,
+    queue: Queue<JobData>,
+    registry: WorkerRegistry,
+    handlers: RunnerHandlers,
+  ) {
+    this.runnerId = randomUUID();
+    this.#redis = redis;
+    this.#keys = keys;
+    this.#queue = queue;
+    this.#registry = registry;
+    this.#handlers = handlers;
+  }
+
+  send(batch: Batch): void {
+    this.#outstanding.add(batch.id);
+    const data = { batch: Buffer.from(encodeBatch(batch)).toString("base64") };
+    this.#queue
+      .add(JOB_NAME, data, { jobId: batch.id, removeOnComplete: true, removeOnFail: true })
+      .catch((error: Error) => this.#lost(batch.id, `It could not be put into the queue: ${error.message}`));
+  }
+
+  release(batchId: string): void {
+    this.#outstanding.delete(batchId);
+    this.#doubted.delete(batchId);
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearInterval(this.#sweepTimer);
+    this.#unsubscribe?.();
+    for (const batchId of this.#outstanding) await this.#removeJob(batchId).catch(ignore);
+    await this.#replies.close().catch(ignore);
+    await this.#queue.close().catch(ignore);
+  }
+
+  #onReply(reply: Uint8Array): void {
+    if (this.#isClosed) return;
+    try {
+      this.#handlers.onReport(decodeReport(reply));
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      processLogger().error({ err: error }, "a reply could not be read and was left out");
+    }
+  }
+
+  /** Looks at which workers live, and whether those that hold this runner's batches do. */
+  async #sweep(): Promise<void> {
+    if (this.#isSweeping || this.#isClosed) return;
+    this.#isSweeping = true;
+    try {
+      const workers = await this.#registry.live();
+      this.#handlers.onCapacity(capacityOf(workers));
+      const live = new Set(workers.map(({ workerId }) => workerId));
+      const evidence = await Promise.all([...this.#outstanding].map((batchId) => this.#evidence(batchId)));
+      const still = evidence.filter(({ batchId }) => this.#outstanding.has(batchId));
+      for (const { batchId, reason } of findLost(still, live, this.#doubted)) {
+        await this.#removeJob(batchId);
+        this.#lost(batchId, reason);
+      }
+    } catch {
+      // Redis is away. The next sweep looks again.
+    } finally {
+      this.#isSweeping = false;
+    }
+  }
+
+  async #evidence(batchId: string): Promise<BatchEvidence> {
+    const [holder, [addedAt, takenAt]] = await Promise.all([
+      this.#redis.get(this.#keys.lease(this.#queue.name, batchId)),
+      this.#redis.hmget(this.#keys.job(this.#queue.name, batchId), "timestamp", "processedOn"),
+    ]);
+    return { batchId, holder, exists: addedAt != null, isTaken: takenAt != null };
+  }
+
+  #lost(batchId: string, reason: string): void {
+    if (this.#outstanding.delete(batchId) && !this.#isClosed) this.#handlers.onLost(batchId, reason);
+  }
+
+  /** BullMQ refuses to remove a job that is locked, also when the holder of the lock is dead. */
+  async #removeJob(batchId: string): Promise<void> {
+    await this.#redis.del(this.#keys.lease(this.#queue.name, batchId));
+    await this.#queue.remove(batchId);
+  }
+}
+
+class BullMqWorker implements WorkerLink {
+  readonly #redis: Redis;
+  readonly #keys: Keys;
+  readonly #worker: Worker<JobData>;
+  readonly #workerId: string;
+  readonly #held = new Map<string, Job<JobData>>();
+  #withdraw!: () => Promise<void>;
+  #renewalTimer: NodeJS.Timeout | undefined;
+  #isTaking = true;
+  #isClosed = false;
+
+  static async open(
+    redis: Redis,
+    keys: Keys,
+    queueName: string,
+    registry: WorkerRegistry,
+    info: WorkerInfo,
+  ): Promise<BullMqWorker> {
+    const worker = new Worker<JobData>(queueName, null, {
+      connection: redis,
+      prefix: keys.prefix,
+      autorun: false,
+      lockDuration: LEASE_MS,
+      maxStalledCount: 0, // The dispatcher alone sends a batch again.
+      drainDelay: 2,
+      skipVersionCheck: true,
+    });
+    worker.on("error", ignore); // Connection errors: the connection comes back by itself.
+    await worker.waitUntilReady();
+    const link = new BullMqWorker(redis, keys, worker, info.workerId);
+    link.#withdraw = await registry.announce(info);
+    link.#renewalTimer = setInterval(() => void link.#renewLeases(), LEASE_RENEWAL_MS);
+    return link;
+  }
+
+  private constructor(redis: Redis, keys: Keys, worker: Worker<JobData>, workerId: string) {
+    this.#redis = redis;
+    this.#keys = keys;
+    this.#worker = worker;
+    this.#workerId = workerId;
+  }
+
+  async take(): Promise<Delivery | undefined> {
+    while (this.#isTaking) {
+      // The worker's id is the lock's token: whoever looks at a lock knows who holds it.
+      const job = await this.#worker.getNextJob(this.#workerId).catch(() => undefined);
+      if (job === undefined) continue;
+      const delivery = this.#deliver(job);
+      if (delivery !== undefined) return delivery;
+    }
+    return undefined;
+  }
+
+  stopTaking(): void {
+    if (!this.#isTaking) return;
+    this.#isTaking = false;
+    // Wakes a `take` that waits: BullMQ gives undefined when its blocking connection is cut, and connects again.
+    void this.#worker
+      .getBackend()
+      .blockingClient?.then((client) => client.disconnect())
+      .catch(ignore);
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.stopTaking();
+    clearInterval(this.#renewalTimer);
+    await this.#withdraw().catch(ignore);
+    // `close()` without force waits for ever when Redis is away (bullmq issue 4656).
+    await this.#worker.close(true).catch(ignore);
+  }
+
+  #deliver(job: Job<JobData>): Delivery | undefined {
+    const jobId = job.id as string;
+    this.#held.set(jobId, job);
+    try {
+      const batch = decodeBatch(Buffer.from(String(job.data?.batch ?? ""), "base64"));
+      const replies = this.#keys.replies(batch.runnerId);
+      return {
+        batch,
+        report: ({ bytes }) => void appendReply(this.#redis, replies, bytes).catch(ignore),
+        finish: () => this.#finish(jobId),
+      };
+    } catch (error) {
+      processLogger().error({ err: error, job: jobId }, "a batch could not be read and was dropped");
+      this.#finish(jobId);
+      return undefined;
+    }
+  }
+
+  #finish(jobId: string): void {
+    const job = this.#held.get(jobId);
+    this.#held.delete(jobId);
+    // Fails when the lease was lost; then the runner has sent the calls again and ignores what we reported.
+    job?.moveToCompleted(null, this.#workerId, false).catch(ignore);
+  }
+
+  async #renewLeases(): Promise<void> {
+    const ids = [...this.#held.keys()];
+    if (ids.length === 0) return;
+    const tokens = ids.map(() => this.#workerId);
+    await this.#worker.extendJobLocks(ids, tokens, LEASE_MS).catch(ignore);
+  }
+}
+
+function ignore(): void {}

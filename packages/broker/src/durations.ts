@@ -1,0 +1,20 @@
+/**
+ * What is known of how long calls of a task take: a moving average, so that it follows a task whose inputs change.
+ */
+export class Durations<Key> {
+  readonly #averageMs = new Map<Key, number>();
+
+  /** Milliseconds that a call of the task is expected to take; undefined when none has ended yet. */
+  expectedMs(key: Key): number | undefined {
+    return this.#averageMs.get(key);
+  }
+
+  /** Takes in that `calls` calls took `totalMs` together. */
+  observe(key: Key, calls: number, totalMs: number): void {
+    const mean = totalMs / calls;
+    const known = this.#averageMs.get(key);
+    // A group of calls weighs as one observation, and one observation a third: a task that suddenly takes ten times
+    // as long is believed after a few groups, one odd call is not.
+    this.#averageMs.set(key, known === undefined ? mean : known + (mean - known) / 3);
+  }
+}

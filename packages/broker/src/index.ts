@@ -1,0 +1,30 @@
+/** The queue between runners and workers. Internal to Millrace's packages. */
+export {
+  type Broker,
+  type Capacity,
+  DEFAULT_QUEUE,
+  type Delivery,
+  type RunnerHandlers,
+  type RunnerLink,
+  type WorkerInfo,
+  type WorkerLink,
+} from "./broker.ts";
+export { Dispatcher, type DispatcherOptions } from "./dispatcher.ts";
+export { Durations } from "./durations.ts";
+export { keysOf } from "./keys.ts";
+export { MemoryBroker } from "./memory-broker.ts";
+export {
+  type Batch,
+  type BatchCall,
+  type CallContext,
+  type CallOutcome,
+  decodeBatch,
+  decodeReport,
+  encodeBatch,
+  type EncodedReport,
+  encodeReport,
+  type OutcomeKind,
+  type Report,
+  type TaskReference,
+} from "./messages.ts";
+export { Queue } from "./queue.ts";

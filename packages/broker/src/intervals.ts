@@ -1,0 +1,20 @@
+/**
+ * The family of intervals by which life and death are told. The first is chosen; the others follow from it.
+ *
+ * A worker that died without a nanny is found within HEARTBEAT_TTL_MS + SWEEP_MS, 6 s: design.md allows 10 s.
+ */
+export const HEARTBEAT_MS = 1_000;
+
+/** A heartbeat may be late by four intervals: a busy machine's event loop is, now and then. */
+export const HEARTBEAT_TTL_MS = 5 * HEARTBEAT_MS;
+
+/** How often a runner looks whether those that hold its batches live. */
+export const SWEEP_MS = HEARTBEAT_MS;
+
+/** The right to run a delivery: BullMQ's lock. Longer than a heartbeat's life, so that the heartbeat decides. */
+export const LEASE_MS = 3 * HEARTBEAT_TTL_MS;
+export const LEASE_RENEWAL_MS = LEASE_MS / 3;
+
+/** What a runner leaves in Redis when it dies disappears after this. */
+export const REPLIES_TTL_MS = 60_000;
+export const REPLIES_RENEWAL_MS = REPLIES_TTL_MS / 4;

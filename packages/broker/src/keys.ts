@@ -1,0 +1,39 @@
+import { InvalidOptionError } from "@millrace/core";
+
+/**
+ * Every key that Millrace uses in Redis. The braces put all keys of a namespace into one slot of a Redis Cluster.
+ * BullMQ's own keys are `{millrace:<namespace>}:<queue>:…`.
+ */
+export interface Keys {
+  /** The prefix that BullMQ gets. */
+  readonly prefix: string;
+  /** SET of the ids of workers that serve a queue; those whose `worker` key is gone are dead. */
+  workers(queue: string): string;
+  /** STRING, with a time to live that heartbeats renew: JSON of WorkerInfo. */
+  worker(workerId: string): string;
+  /** PUB/SUB channel of a queue: a worker came, left, or was found dead. */
+  workerNews(queue: string): string;
+  /** STREAM, with a time to live that the runner renews: reports for one runner. */
+  replies(runnerId: string): string;
+  /** STRING of BullMQ: who holds the lease on a job. */
+  lease(queue: string, jobId: string): string;
+  /** HASH of BullMQ: the job. */
+  job(queue: string, jobId: string): string;
+}
+
+/** @throws InvalidOptionError when the namespace could not be part of a key */
+export function keysOf(namespace: string): Keys {
+  if (!/^[\w.@/-]+$/.test(namespace)) {
+    throw new InvalidOptionError("namespace", "letters, digits and . _ @ / - only", namespace);
+  }
+  const prefix = `{millrace:${namespace}}`;
+  return {
+    prefix,
+    workers: (queue) => `${prefix}:workers:${queue}`,
+    worker: (workerId) => `${prefix}:worker:${workerId}`,
+    workerNews: (queue) => `${prefix}:worker-news:${queue}`,
+    replies: (runnerId) => `${prefix}:replies:${runnerId}`,
+    lease: (queue, jobId) => `${prefix}:${queue}:${jobId}:lock`,
+    job: (queue, jobId) => `${prefix}:${queue}:${jobId}`,
+  };
+}

@@ -1,0 +1,196 @@
+import { DecodeError, LOG_LEVELS, type LogLevel } from "@millrace/core";
+import { packMessage, unpackMessage } from "@millrace/core/internal";
+
+/**
+ * Everything that travels between a runner, a worker and its threads. A message is a MessagePack array that opens
+ * with the version; values inside it are bytes that only the two ends decode.
+ */
+const WIRE_VERSION = 1;
+
+/** Calls that travel together to one worker. A chunk of a batch, as a thread gets it, has the same form. */
+export interface Batch {
+  /** `<runner id>.<number>` */
+  readonly id: string;
+  readonly runnerId: string;
+  /** The level at which run loggers write. */
+  readonly logLevel: LogLevel;
+  readonly tasks: readonly TaskReference[];
+  readonly contexts: readonly CallContext[];
+  readonly calls: readonly BatchCall[];
+}
+
+/** How a worker finds a task. */
+export interface TaskReference {
+  /** Path of the module that defined the task, relative to the project root, with forward slashes. */
+  readonly module: string;
+  /** The flow process's entry module, imported when `module` alone does not define the task, as with factories. */
+  readonly entry: string | undefined;
+  readonly name: string;
+}
+
+/** What the calls of one run and one set of tags have in common. */
+export interface CallContext {
+  readonly scopeId: string;
+  readonly flowRunId: string;
+  readonly flowName: string;
+  readonly tags: readonly string[];
+  readonly logConsole: boolean;
+}
+
+export interface BatchCall {
+  /** The runner's number for the call; outcomes carry it. */
+  readonly sequence: number;
+  /** Index into `tasks`. */
+  readonly task: number;
+  /** Index into `contexts`. */
+  readonly context: number;
+  /** With the context's scope id, the task run's id. */
+  readonly number: number;
+  /** Counted from 1. */
+  readonly attempt: number;
+  /** The encoded arguments, with a placeholder for each input. */
+  readonly args: Uint8Array;
+  /** The encoded values of the inputs. */
+  readonly inputs: readonly Uint8Array[];
+}
+
+/** Outcomes of some calls of a batch, and the log lines written until then. */
+export interface Report {
+  readonly batchId: string;
+  readonly outcomes: readonly CallOutcome[];
+  /** Lines of JSON, each with its line feed; empty when nothing was logged. */
+  readonly logs: string;
+}
+
+/** A report in both forms: a thread encodes it once, and whoever needs the parts or the bytes has them. */
+export interface EncodedReport {
+  readonly report: Report;
+  readonly bytes: Uint8Array;
+}
+
+/** `returned-state`: a State made by hand, or by the states and futures that the function returned. */
+export const OUTCOME_KINDS = ["returned", "returned-state", "threw", "threw-for-good", "crashed"] as const;
+export type OutcomeKind = (typeof OUTCOME_KINDS)[number];
+
+export interface CallOutcome {
+  readonly sequence: number;
+  readonly kind: OutcomeKind;
+  /** Time in the user's function, in microseconds. */
+  readonly durationMicros: number;
+  /** The encoded value or error. */
+  readonly payload: Uint8Array;
+}
+
+export function encodeBatch(batch: Batch): Uint8Array {
+  return packMessage([
+    WIRE_VERSION,
+    batch.id,
+    batch.runnerId,
+    batch.logLevel,
+    batch.tasks.map((task) => [task.module, task.entry ?? null, task.name]),
+    batch.contexts.map((c) => [c.scopeId, c.flowRunId, c.flowName, c.tags, c.logConsole]),
+    batch.calls.map((c) => [c.sequence, c.task, c.context, c.number, c.attempt, c.args, c.inputs]),
+  ]);
+}
+
+/** @throws DecodeError unless the bytes are a whole batch of this version whose parts fit together */
+export function decodeBatch(bytes: Uint8Array): Batch {
+  const fields = decodeMessage("a batch", bytes, 7);
+  const [, id, runnerId, logLevel, tasks, contexts, calls] = fields;
+  const batch: Batch = {
+    id: asText(id),
+    runnerId: asText(runnerId),
+    logLevel: LOG_LEVELS[(LOG_LEVELS as readonly unknown[]).indexOf(logLevel)] ?? refuse("a log level", logLevel),
+    tasks: asList(tasks).map((fields) => {
+      const [module, entry, name] = asList(fields);
+      return { module: asText(module), entry: entry === null ? undefined : asText(entry), name: asText(name) };
+    }),
+    contexts: asList(contexts).map((fields) => {
+      const [scopeId, flowRunId, flowName, tags, logConsole] = asList(fields);
+      return {
+        scopeId: asText(scopeId),
+        flowRunId: asText(flowRunId),
+        flowName: asText(flowName),
+        tags: asList(tags).map(asText),
+        logConsole: logConsole === true,
+      };
+    }),
+    calls: asList(calls).map((fields) => {
+      const [sequence, task, context, number, attempt, args, inputs] = asList(fields);
+      return {
+        sequence: asCount(sequence),
+        task: asCount(task),
+        context: asCount(context),
+        number: asCount(number),
+        attempt: asCount(attempt),
+        args: asBytes(args),
+        inputs: asList(inputs).map(asBytes),
+      };
+    }),
+  };
+  for (const { task, context } of batch.calls) {
+    if (task >= batch.tasks.length || context >= batch.contexts.length) {
+      return refuse("a call of a task and a context that the batch lists", `indexes ${task} and ${context}`);
+    }
+  }
+  return batch;
+}
+
+export function encodeReport(report: Report): Uint8Array {
+  return packMessage([
+    WIRE_VERSION,
+    report.batchId,
+    report.outcomes.map((o) => [o.sequence, OUTCOME_KINDS.indexOf(o.kind), o.durationMicros, o.payload]),
+    report.logs,
+  ]);
+}
+
+/** @throws DecodeError unless the bytes are a whole report of this version */
+export function decodeReport(bytes: Uint8Array): Report {
+  const [, batchId, outcomes, logs] = decodeMessage("a report", bytes, 4);
+  return {
+    batchId: asText(batchId),
+    outcomes: asList(outcomes).map((fields) => {
+      const [sequence, kind, durationMicros, payload] = asList(fields);
+      return {
+        sequence: asCount(sequence),
+        kind: OUTCOME_KINDS[asCount(kind)] ?? refuse("a kind of outcome", kind),
+        durationMicros: asCount(durationMicros),
+        payload: asBytes(payload),
+      };
+    }),
+    logs: asText(logs),
+  };
+}
+
+function decodeMessage(what: string, bytes: Uint8Array, length: number): readonly unknown[] {
+  const fields = unpackMessage(bytes);
+  if (!Array.isArray(fields) || fields[0] !== WIRE_VERSION || fields.length !== length) {
+    const got = Array.isArray(fields) ? `version ${String(fields[0])} with ${fields.length} fields` : typeof fields;
+    throw new DecodeError(
+      `${what} of wire version ${WIRE_VERSION}`,
+      `${got}; run the same version of Millrace in flows and workers`,
+    );
+  }
+  return fields;
+}
+
+function asText(value: unknown): string {
+  return typeof value === "string" ? value : refuse("a string", value);
+}
+
+function asCount(value: unknown): number {
+  return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : refuse("a whole number", value);
+}
+
+function asList(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : refuse("a list", value);
+}
+
+function asBytes(value: unknown): Uint8Array {
+  return value instanceof Uint8Array ? value : refuse("bytes", value);
+}
+
+function refuse(expected: string, got: unknown): never {
+  throw new DecodeError(`${expected} in a message`, typeof got === "string" ? got.slice(0, 100) : typeof got);
+}

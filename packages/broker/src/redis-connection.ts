@@ -1,0 +1,110 @@
+import { BrokerUnavailableError, InvalidOptionError, RedisUnsuitableError } from "@millrace/core";
+import { Redis, type RedisOptions } from "ioredis";
+
+export type { Redis };
+
+/** How long the first connection may take before the URL counts as one that does not answer. */
+const CONNECT_TIMEOUT_MS = 5_000;
+
+/** Reconnecting waits twice as long each time, to at most this. BullMQ's own strategy waits up to 20 s. */
+const LONGEST_RETRY_MS = 2_000;
+
+/**
+ * Connects to `redis://`, `rediss://` or `unix:///path/to.sock`. Once connected, a connection comes back by itself and commands wait
+ * for it; a server that does not answer the first time is an error.
+ *
+ * @throws InvalidOptionError, BrokerUnavailableError
+ */
+export async function connectRedis(url: string): Promise<Redis> {
+  const redis = new Redis(redisOptions(url));
+  let isUp = false;
+  let lastError: Error | undefined;
+  redis.on("error", (error: Error) => {
+    lastError = error; // ioredis reports every failed try; the retry strategy goes on.
+  });
+  const timeout = new Promise<never>((_, reject) => {
+    setTimeout(() => reject(lastError ?? new Error(`no answer within ${CONNECT_TIMEOUT_MS / 1000} s`)), CONNECT_TIMEOUT_MS).unref();
+  });
+  redis.options.retryStrategy = (times) => (isUp ? Math.min(50 * 2 ** times, LONGEST_RETRY_MS) : null);
+  try {
+    await Promise.race([redis.connect(), timeout]);
+    isUp = true;
+    return redis;
+  } catch (error) {
+    redis.disconnect();
+    const cause = lastError ?? (error as Error);
+    throw new BrokerUnavailableError(withoutPassword(url), cause.message, { cause });
+  }
+}
+
+/** A connection of its own for commands that block, to the same server. */
+export function duplicateForBlocking(redis: Redis): Redis {
+  // A blocking read that is sent again after a reconnect would wait on a cursor that the caller has moved past.
+  const copy = redis.duplicate({ autoResendUnfulfilledCommands: false, lazyConnect: false });
+  copy.on("error", () => {});
+  return copy;
+}
+
+/** BullMQ needs the reply shapes of RESP2, which ioredis gives under RESP3 as well. */
+type LegacyOptions = RedisOptions & { replyMapping: "legacy" };
+
+function redisOptions(url: string): LegacyOptions {
+  const common: LegacyOptions = { maxRetriesPerRequest: null, lazyConnect: true, replyMapping: "legacy" };
+  if (url.startsWith("unix://")) return { ...common, path: url.slice("unix://".length) };
+  let parsed: URL;
+  try {
+    parsed = new URL(url);
+  } catch {
+    return refuse(url);
+  }
+  if (parsed.protocol !== "redis:" && parsed.protocol !== "rediss:") return refuse(url);
+  const db = parsed.pathname.length > 1 ? Number(parsed.pathname.slice(1)) : 0;
+  if (!Number.isInteger(db)) return refuse(url);
+  return {
+    ...common,
+    host: parsed.hostname.replace(/^\[|\]$/g, "") || "127.0.0.1",
+    port: parsed.port === "" ? 6379 : Number(parsed.port),
+    db,
+    ...(parsed.username !== "" && { username: decodeURIComponent(parsed.username) }),
+    ...(parsed.password !== "" && { password: decodeURIComponent(parsed.password) }),
+    ...(parsed.protocol === "rediss:" && { tls: {} }),
+  };
+}
+
+function refuse(url: string): never {
+  throw new InvalidOptionError("the Redis URL", "redis://…, rediss://… or unix:///…", withoutPassword(url));
+}
+
+/** The URL as it may be shown and logged. */
+export function withoutPassword(url: string): string {
+  return url.replace(/\/\/([^@/]*)@/, (_, user: string) => `//${user.split(":")[0]}:***@`);
+}
+
+const LEAST_VERSION = [6, 2] as const;
+
+/**
+ * Refuses a server that Millrace cannot rely on.
+ *
+ * @throws RedisUnsuitableError when it is older than 6.2, or may evict keys when its memory is full
+ */
+export async function checkRedis(redis: Redis): Promise<void> {
+  const problem = unsuitable(await redis.info());
+  if (problem !== undefined) throw new RedisUnsuitableError(problem);
+}
+
+/** What is wrong with the server that gives this INFO; undefined when nothing is. */
+export function unsuitable(info: string): string | undefined {
+  const version = /^redis_version:(.+?)\r?$/m.exec(info)?.[1] ?? "unknown";
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  if (major < LEAST_VERSION[0] || (major === LEAST_VERSION[0] && minor < LEAST_VERSION[1])) {
+    return `Expected Redis ${LEAST_VERSION.join(".")} or newer, got ${version}. Update the server, or name another in MILLRACE_REDIS_URL.`;
+  }
+  const policy = /^maxmemory_policy:(.+?)\r?$/m.exec(info)?.[1] ?? "noeviction";
+  if (policy !== "noeviction") {
+    return (
+      `Expected a Redis server with maxmemory-policy noeviction, got ${policy}, under which it may drop the queue's ` +
+      `keys. Set maxmemory-policy to noeviction in its configuration.`
+    );
+  }
+  return undefined;
+}

@@ -1,0 +1,88 @@
+import type { Capacity, WorkerInfo } from "./broker.ts";
+import { HEARTBEAT_MS, HEARTBEAT_TTL_MS } from "./intervals.ts";
+import type { Keys } from "./keys.ts";
+import { duplicateForBlocking, type Redis } from "./redis-connection.ts";
+
+/** Which workers serve a queue, and which of them live. */
+export class WorkerRegistry {
+  readonly #redis: Redis;
+  readonly #keys: Keys;
+  readonly #queue: string;
+
+  constructor(redis: Redis, keys: Keys, queue: string) {
+    this.#redis = redis;
+    this.#keys = keys;
+    this.#queue = queue;
+  }
+
+  /** Enters a worker, and says so. Gives what stops its heartbeat and takes it out again. */
+  async announce(worker: WorkerInfo): Promise<() => Promise<void>> {
+    await this.#beat(worker);
+    await this.#redis.sadd(this.#keys.workers(this.#queue), worker.workerId);
+    await this.#tellNews();
+    const heartbeat = setInterval(() => {
+      // Entered again with each beat: a Redis that lost its data has lost the set as well.
+      void this.#beat(worker).catch(ignore);
+      void this.#redis.sadd(this.#keys.workers(this.#queue), worker.workerId).catch(ignore);
+    }, HEARTBEAT_MS);
+    return async () => {
+      clearInterval(heartbeat);
+      await this.remove(worker.workerId);
+    };
+  }
+
+  /** Takes out a worker that left or was found dead, and says so. */
+  async remove(workerId: string): Promise<void> {
+    await this.#redis
+      .multi()
+      .del(this.#keys.worker(workerId))
+      .srem(this.#keys.workers(this.#queue), workerId)
+      .exec();
+    await this.#tellNews();
+  }
+
+  /** The workers that live. Those whose heartbeat has ended are taken out. */
+  async live(): Promise<WorkerInfo[]> {
+    const ids = await this.#redis.smembers(this.#keys.workers(this.#queue));
+    if (ids.length === 0) return [];
+    const records = await this.#redis.mget(ids.map((id) => this.#keys.worker(id)));
+    const dead = ids.filter((_, index) => records[index] === null);
+    if (dead.length > 0) await this.#redis.srem(this.#keys.workers(this.#queue), ...dead);
+    return records.flatMap((record) => parseWorker(record));
+  }
+
+  /** Calls `onNews` whenever a worker came or went. Gives what ends it. */
+  async subscribe(onNews: () => void): Promise<() => void> {
+    const subscriber = duplicateForBlocking(this.#redis);
+    subscriber.on("message", onNews);
+    await subscriber.subscribe(this.#keys.workerNews(this.#queue));
+    return () => subscriber.disconnect();
+  }
+
+  async #beat(worker: WorkerInfo): Promise<void> {
+    await this.#redis.set(this.#keys.worker(worker.workerId), JSON.stringify(worker), "PX", HEARTBEAT_TTL_MS);
+  }
+
+  async #tellNews(): Promise<void> {
+    await this.#redis.publish(this.#keys.workerNews(this.#queue), "");
+  }
+}
+
+export function capacityOf(workers: readonly WorkerInfo[]): Capacity {
+  return { workers: workers.length, slots: workers.reduce((sum, { threads }) => sum + threads, 0) };
+}
+
+/** A record that somebody else wrote: anything may be in it. */
+function parseWorker(record: string | null): WorkerInfo[] {
+  if (record === null) return [];
+  try {
+    const { workerId, threads } = JSON.parse(record) as Partial<WorkerInfo>;
+    return typeof workerId === "string" && Number.isSafeInteger(threads) && (threads as number) > 0
+      ? [{ workerId, threads: threads as number }]
+      : [];
+  } catch {
+    return [];
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,134 @@
+import { randomUUID } from "node:crypto";
+import { captureConsole } from "./console-capture.ts";
+import { type ActiveContext, runInContext } from "./context.ts";
+import { describe, MillraceError, ParameterError } from "./errors.ts";
+import { aggregate, resolveReturned } from "./final-state.ts";
+import type { FlowDefinition } from "./flow.ts";
+import { processLogger } from "./logger.ts";
+import { runError } from "./run-error.ts";
+import { RunScope } from "./run-scope.ts";
+import { State } from "./state.ts";
+import type { RunnerSession } from "./task-runner.ts";
+
+/** One execution of a flow, started by `flow.start()`. */
+export class FlowRun<R> {
+  /** A random UUID. */
+  readonly id: string = randomUUID();
+  readonly name: string;
+  #state: State;
+  readonly #final: Promise<State>;
+
+  constructor(
+    definition: FlowDefinition,
+    parameters: unknown,
+    inherited: { readonly tags: readonly string[]; readonly logConsole: boolean },
+  ) {
+    this.name = definition.name;
+    this.#state = new State("PENDING", { runId: this.id });
+    this.#final = this.#run(definition, parameters, inherited);
+  }
+
+  /** The state of the run at this moment. */
+  get state(): State {
+    return this.#state;
+  }
+
+  /** Waits until the run is final, which is when every task run in it is. Never rejects. */
+  wait(): Promise<State> {
+    return this.#final;
+  }
+
+  /** What the flow returned, its futures replaced by their values. Rejects with what the run failed with. */
+  async result(): Promise<R> {
+    const state = await this.#final;
+    if (state.isCompleted()) return state.data as R;
+    throw runError(state.type, state.data, state.message, `Flow run ${this.id} of "${this.name}"`);
+  }
+
+  async #run(
+    definition: FlowDefinition,
+    given: unknown,
+    inherited: { readonly tags: readonly string[]; readonly logConsole: boolean },
+  ): Promise<State> {
+    const log = processLogger().child({ flowRunId: this.id, flowName: this.name });
+    let final: State;
+    try {
+      const parameters = await validate(definition, given);
+      const session = await definition.taskRunner.open();
+      try {
+        final = await this.#execute(definition, parameters, inherited, session);
+      } finally {
+        await session.close();
+      }
+    } catch (error) {
+      // Before the function ran: bad parameters are the user's, a runner that cannot open is ours.
+      const isUsers = !(error instanceof MillraceError) || error instanceof ParameterError;
+      final = new State(isUsers ? "FAILED" : "CRASHED", { data: error, message: messageOf(error) });
+    }
+    if (!final.isCompleted()) log.error({ err: final.data, state: final.name }, `flow run ended ${final.name}`);
+    return this.#enter(final);
+  }
+
+  async #execute(
+    definition: FlowDefinition,
+    parameters: unknown,
+    inherited: { readonly tags: readonly string[]; readonly logConsole: boolean },
+    session: RunnerSession,
+  ): Promise<State> {
+    const info = { flowRunId: this.id, flowName: this.name, logConsole: inherited.logConsole };
+    const scope = new RunScope(this.id, info, session);
+    const context: ActiveContext = {
+      ...info,
+      taskRunId: undefined,
+      taskName: undefined,
+      attempt: 1,
+      tags: inherited.tags,
+      scope: () => scope,
+    };
+    if (context.logConsole) captureConsole();
+    this.#enter(new State("RUNNING"));
+    let final: State;
+    try {
+      const returned = await runInContext(context, () => (definition.fn as (p: unknown) => unknown)(parameters));
+      const resolved = returned === undefined ? undefined : await resolveReturned(returned);
+      await scope.idle();
+      final = finalState(resolved, scope);
+    } catch (error) {
+      final = new State("FAILED", { data: error, message: `Flow run encountered an exception: ${messageOf(error)}` });
+    }
+    await scope.idle();
+    scope.ended = true;
+    return final;
+  }
+
+  #enter(state: State): State {
+    const { type, name, message, data } = state;
+    const timestamp = Math.max(this.#state.timestamp, state.timestamp);
+    this.#state = new State(type, { name, message, data, timestamp, runId: this.id });
+    return this.#state;
+  }
+}
+
+/** A flow that returns nothing takes its state from all its task runs. */
+function finalState(resolved: unknown, scope: RunScope): State {
+  if (resolved instanceof State) return resolved;
+  if (resolved === undefined && scope.tally.total > 0) return aggregate(scope.tally);
+  return new State("COMPLETED", { data: resolved });
+}
+
+async function validate({ name, parameters: schema }: FlowDefinition, given: unknown): Promise<unknown> {
+  if (schema === undefined) return given;
+  const result = await schema["~standard"].validate(given ?? {});
+  if (result.issues === undefined) return result.value;
+  throw new ParameterError(
+    name,
+    result.issues.map(({ message, path }) => {
+      const keys = path?.map((part) => String(typeof part === "object" ? part.key : part)) ?? [];
+      return keys.length > 0 ? `\`${keys.join(".")}\`: ${message}` : message;
+    }),
+  );
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? `${error.name}: ${error.message}` : describe(error);
+}

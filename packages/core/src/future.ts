@@ -1,0 +1,71 @@
+import { Input } from "./input.ts";
+import type { State } from "./state.ts";
+import type { TaskRun } from "./task-run.ts";
+
+/**
+ * The handle of a task run, given by `submit` and `map`. `await future` gives the value or throws what the run failed
+ * with; pass it to another task, at any depth of the arguments, in place of its value.
+ *
+ * A future that nobody awaits never becomes an unhandled rejection: its failure counts in the flow's final state.
+ */
+export class TaskFuture<R> extends Input implements PromiseLike<R> {
+  /** The engine's record. Not for users: it changes while the run goes on. @internal */
+  readonly run: TaskRun;
+  declare private readonly resultType: R; // Makes futures of different results different types.
+
+  constructor(run: TaskRun) {
+    super();
+    this.run = run;
+  }
+
+  /** `<flow run id>-<number>`, the number counting the flow run's tasks in order of submission. */
+  get taskRunId(): string {
+    return this.run.taskRunId;
+  }
+
+  /** The state of the run at this moment. */
+  get state(): State {
+    return this.run.state();
+  }
+
+  /**
+   * Waits until the run is final. Never rejects.
+   *
+   * @param timeoutSeconds how long to wait at most; without it, for ever
+   * @returns the final state, or undefined when the time passed first
+   */
+  wait(timeoutSeconds?: number): Promise<State | undefined> {
+    return this.run.wait(timeoutSeconds);
+  }
+
+  /** The value of the run. Rejects with what the run failed with; see `UnfinishedRunError` for one that never ran. */
+  result(): Promise<R> {
+    return this.run.result() as Promise<R>;
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: a future is thenable on purpose, so that `await` gives its value.
+  then<A = R, B = never>(
+    onValue?: ((value: R) => A | PromiseLike<A>) | null,
+    onError?: ((error: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    return this.result().then(onValue, onError);
+  }
+}
+
+/** An array of futures, in the order of the input, with what one wants of all of them. */
+export class TaskFutureList<R> extends Array<TaskFuture<R>> {
+  /** `list.map(...)` and its like give plain arrays: their elements need not be futures. */
+  static override get [Symbol.species](): ArrayConstructor {
+    return Array;
+  }
+
+  /** The values in order. Rejects as soon as one run fails, with its error; the others go on. */
+  results(): Promise<R[]> {
+    return Promise.all(Array.from(this, (future) => future.result()));
+  }
+
+  /** The final states in order, once all runs are final. Never rejects. */
+  wait(): Promise<State[]> {
+    return Promise.all(Array.from(this, (future) => future.wait() as Promise<State>));
+  }
+}

@@ -1,0 +1,25 @@
+/**
+ * Flows and tasks of Millrace, and the runners that need nothing but this process.
+ *
+ * - flow, task: the definition, a function with a name and options
+ * - flow run, task run: one execution of it, with an id and a state
+ * - attempt: one try of the user's function inside a task run
+ * - call: what a runner is given to execute once
+ * - future: the handle of a task run
+ * - task runner: decides where calls are executed
+ */
+export { getRunContext, type RunContext, tags } from "./context.ts";
+export { ConcurrentTaskRunner } from "./concurrent-task-runner.ts";
+export * from "./errors.ts";
+export { type Flow, type FlowOptions, flow } from "./flow.ts";
+export { FlowRun } from "./flow-run.ts";
+export { TaskFuture, TaskFutureList } from "./future.ts";
+export { getRunLogger, type LogDestination, type Logger, logTo, setLogLevel } from "./logger.ts";
+export { Unmapped, unmapped } from "./map.ts";
+export { registerError, registerType } from "./registered-types.ts";
+export { SequentialTaskRunner } from "./sequential-task-runner.ts";
+export { LOG_LEVELS, type LogLevel, readSettings, type Settings } from "./settings.ts";
+export { Cancelled, Completed, Crashed, Failed, State, type StateInit, type StateType } from "./state.ts";
+export { type Task, type TaskCallOptions, type TaskOptions, task } from "./task.ts";
+export type { Call, Outcome, RunnerSession, TaskRunner } from "./task-runner.ts";
+export type { ArgumentsOrFutures, OrFuture, Resolved } from "./types.ts";

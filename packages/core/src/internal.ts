@@ -1,0 +1,19 @@
+/** What Millrace's other packages use of core, and users should not: it may change in any release. */
+export { type AttemptInfo, runAttempt } from "./attempt.ts";
+export { decode, decodeWithInputs, EncodedValue, encode, encodeWithInputs } from "./codec.ts";
+export { ConcurrentSession } from "./concurrent-task-runner.ts";
+export { activeContext, NO_TAGS, runWithoutContext } from "./context.ts";
+export { logLevel, processLogger, writeLogLine } from "./logger.ts";
+export { packMessage, unpackMessage } from "./packer.ts";
+export * as rules from "./options.ts";
+export {
+  currentProjectRoot,
+  entryModule,
+  findProjectRoot,
+  fromModulePath,
+  setProjectRoot,
+  toModulePath,
+} from "./project-root.ts";
+export { findTask, registrationModule, taskNames, taskRegistered } from "./registry.ts";
+export type { TaskDefinition } from "./task-definition.ts";
+export { callIgnored, enterWorkerMode, inWorkerMode, never } from "./worker-mode.ts";

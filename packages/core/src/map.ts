@@ -1,0 +1,57 @@
+import { MapLengthError, NothingToMapError } from "./errors.ts";
+import type { TaskFuture } from "./future.ts";
+import type { OrFuture } from "./types.ts";
+
+/** An argument of `map` that every call gets whole. Made by `unmapped`. */
+export class Unmapped<T> {
+  readonly value: T;
+  constructor(value: T) {
+    this.value = value;
+  }
+}
+
+/** In `map`, gives the whole of `value` to every call, though it is iterable. */
+export function unmapped<T>(value: T): Unmapped<T> {
+  return new Unmapped(value);
+}
+
+/** What `map` takes for a parameter of type T: an iterable of Ts, or one T for all that is not iterable itself. */
+export type MapArgument<T> =
+  | Iterable<OrFuture<T>>
+  | Unmapped<OrFuture<T>>
+  | TaskFuture<T>
+  | (T extends string ? T : T extends Iterable<unknown> ? never : OrFuture<T>);
+
+export type MapArguments<Args extends readonly unknown[]> = { [K in keyof Args]: MapArgument<Args[K]> };
+
+/** As `MapArguments`, where the future of an iterable may stand for the iterable. */
+export type MapArgumentsOrFutures<Args extends readonly unknown[]> = {
+  [K in keyof Args]: MapArgument<Args[K]> | TaskFuture<Iterable<Args[K]>>;
+};
+
+/**
+ * The arguments of each call that `map` makes. Iterables are taken apart, in step; strings, Unmapped values, futures
+ * and everything that is not iterable go to every call.
+ *
+ * @throws NothingToMapError without an iterable, MapLengthError when iterables differ in length
+ */
+export function mapArguments(taskName: string, args: readonly unknown[]): unknown[][] {
+  const columns = args.map((arg) => (isMapped(arg) ? Array.from(arg) : undefined));
+  const lengths = columns.flatMap((column) => (column === undefined ? [] : [column.length]));
+  const length = lengths[0];
+  if (length === undefined) throw new NothingToMapError(taskName);
+  if (lengths.some((other) => other !== length)) throw new MapLengthError(taskName, lengths);
+  const whole = args.map((arg) => (arg instanceof Unmapped ? arg.value : arg));
+  return Array.from({ length }, (_, row) =>
+    columns.map((column, index) => (column === undefined ? whole[index] : column[row])),
+  );
+}
+
+function isMapped(arg: unknown): arg is Iterable<unknown> {
+  return (
+    typeof arg === "object" &&
+    arg !== null &&
+    !(arg instanceof Unmapped) &&
+    typeof (arg as Partial<Iterable<unknown>>)[Symbol.iterator] === "function"
+  );
+}

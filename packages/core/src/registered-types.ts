@@ -1,0 +1,2 @@
+export function registerType(): void {}
+export function registerError(): void {}

@@ -1,0 +1,39 @@
+import { executeHere } from "./concurrent-task-runner.ts";
+import type { Call, RunnerSession, TaskRunner } from "./task-runner.ts";
+
+/** Runs calls one at a time on the event loop of this process, in the order in which they become ready. */
+export class SequentialTaskRunner implements TaskRunner {
+  readonly name = "sequential";
+
+  async open(): Promise<RunnerSession> {
+    return new SequentialSession();
+  }
+}
+
+class SequentialSession implements RunnerSession {
+  #queue: Call[] = [];
+  #isRunning = false;
+
+  submit(call: Call): void {
+    this.#queue.push(call);
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    queueMicrotask(() => this.#run());
+  }
+
+  async close(): Promise<void> {}
+
+  async #run(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const calls = this.#queue;
+      this.#queue = [];
+      for (const call of calls) {
+        await executeHere(call, openSession);
+        await new Promise(setImmediate); // A long list must not starve timers and sockets.
+      }
+    }
+    this.#isRunning = false;
+  }
+}
+
+const openSession = (): RunnerSession => new SequentialSession();

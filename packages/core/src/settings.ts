@@ -1,0 +1,28 @@
+import { InvalidOptionError } from "./errors.ts";
+
+/** Log levels of pino, from the most to the least talkative. */
+export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** What the environment sets. Options given in code win over it. */
+export interface Settings {
+  /** `MILLRACE_REDIS_URL`: the Redis of the standing cluster. Unset: there is none. */
+  readonly redisUrl: string | undefined;
+  /** `MILLRACE_LOG_LEVEL`: the least level that run loggers write. Default `info`. */
+  readonly logLevel: LogLevel;
+  /** `PATH`: where programs such as `redis-server` are looked for. */
+  readonly searchPath: string;
+}
+
+/** Reads the settings from the environment: the only place of Millrace that does. An empty variable counts as unset. */
+export function readSettings(environment: NodeJS.ProcessEnv = process.env): Settings {
+  const logLevel = environment.MILLRACE_LOG_LEVEL || "info";
+  if (!isLogLevel(logLevel)) {
+    throw new InvalidOptionError("MILLRACE_LOG_LEVEL", `one of ${LOG_LEVELS.join(", ")}`, logLevel);
+  }
+  return { redisUrl: environment.MILLRACE_REDIS_URL || undefined, logLevel, searchPath: environment.PATH ?? "" };
+}
+
+function isLogLevel(text: string): text is LogLevel {
+  return (LOG_LEVELS as readonly string[]).includes(text);
+}

@@ -1,0 +1,127 @@
+import { basename, join } from "node:path";
+import { readFileSync } from "node:fs";
+import { type Broker, DEFAULT_QUEUE, Dispatcher } from "@millrace/broker";
+import { InvalidOptionError, type Call, readSettings, type RunnerSession, type TaskRunner } from "@millrace/core";
+import { currentProjectRoot, rules } from "@millrace/core/internal";
+import { LocalCluster, type LocalClusterOptions } from "./local-cluster.ts";
+import { acquireSharedCluster } from "./shared-clusters.ts";
+
+export interface DistributedTaskRunnerOptions {
+  /**
+   * A local cluster: its options, for a temporary one that is closed when the flow run ends; or a LocalCluster of yours, or a
+   * function that gives one, which the runner starts when it is not started, and never closes.
+   */
+  readonly cluster?: LocalClusterOptions | LocalCluster | (() => LocalCluster | Promise<LocalCluster>);
+  /** URL of the Redis of a standing cluster. Default: `MILLRACE_REDIS_URL`, when it is set. Not together with `cluster`. */
+  readonly redis?: string;
+  /** Which workers of the standing cluster: those that serve this queue. Default: `default`. */
+  readonly queue?: string;
+  /** Separates projects on one Redis. Default: the project's name in package.json. */
+  readonly namespace?: string;
+  /** How long calls may wait while no worker serves their queue, before they end CRASHED. Default: 60. */
+  readonly noWorkersTimeoutSeconds?: number;
+}
+
+const optionRules: rules.OptionRules<DistributedTaskRunnerOptions> = {
+  cluster: {
+    expected: "a LocalCluster, a function that gives one, or the options of one",
+    accepts: (value) => typeof value === "function" || (typeof value === "object" && value !== null),
+  },
+  redis: rules.text,
+  queue: rules.text,
+  namespace: rules.text,
+  noWorkersTimeoutSeconds: rules.finiteNumber(0),
+};
+
+const DEFAULT_NO_WORKERS_TIMEOUT_SECONDS = 60;
+
+/**
+ * Runs calls in the threads of workers: on every core of this machine, or on a standing cluster behind a Redis. The
+ * same flow runs on either, unchanged: with `MILLRACE_REDIS_URL` set, `new DistributedTaskRunner()` means the cluster
+ * there, else a temporary local one.
+ */
+export class DistributedTaskRunner implements TaskRunner {
+  readonly name = "distributed";
+  readonly #options: DistributedTaskRunnerOptions;
+
+  /** @throws UnknownOptionError, InvalidOptionError */
+  constructor(options: DistributedTaskRunnerOptions = {}) {
+    rules.checkOptions("new DistributedTaskRunner()", options, optionRules);
+    if (options.cluster !== undefined && options.redis !== undefined) {
+      throw new InvalidOptionError("redis of new DistributedTaskRunner()", "left out when `cluster` is given", options.redis);
+    }
+    const { cluster } = options;
+    // Wrong options are found where they are written, not when a flow runs.
+    if (typeof cluster === "object" && !(cluster instanceof LocalCluster)) new LocalCluster(cluster);
+    this.#options = options;
+  }
+
+  async open(): Promise<RunnerSession> {
+    const { broker, leave } = await this.#reachCluster();
+    try {
+      const { queue = DEFAULT_QUEUE, noWorkersTimeoutSeconds = DEFAULT_NO_WORKERS_TIMEOUT_SECONDS } = this.#options;
+      return new DistributedSession(await Dispatcher.start(broker, { queue, noWorkersTimeoutSeconds }), leave);
+    } catch (error) {
+      await leave();
+      throw error;
+    }
+  }
+
+  async #reachCluster(): Promise<{ broker: Broker; leave: () => Promise<void> }> {
+    const { cluster } = this.#options;
+    if (cluster instanceof LocalCluster || typeof cluster === "function") {
+      const theirs = typeof cluster === "function" ? await cluster() : cluster;
+      return { broker: await theirs.broker(), leave: async () => {} };
+    }
+    const redisUrl = this.#options.redis ?? (cluster === undefined ? readSettings().redisUrl : undefined);
+    return redisUrl === undefined ? reachTemporary(cluster ?? {}) : this.#reachStanding(redisUrl);
+  }
+
+  async #reachStanding(redisUrl: string): Promise<{ broker: Broker; leave: () => Promise<void> }> {
+    const { BullMqBroker } = await import("@millrace/broker/bullmq");
+    const { queue = DEFAULT_QUEUE, namespace = projectName() } = this.#options;
+    const broker = await BullMqBroker.connect({ redisUrl, namespace, queue });
+    return { broker, leave: () => broker.close() };
+  }
+}
+
+async function reachTemporary(options: LocalClusterOptions): Promise<{ broker: Broker; leave: () => Promise<void> }> {
+  const shared = acquireSharedCluster(options);
+  try {
+    return { broker: await shared.cluster.broker(), leave: async () => shared.release() };
+  } catch (error) {
+    shared.release();
+    throw error;
+  }
+}
+
+class DistributedSession implements RunnerSession {
+  readonly #dispatcher: Dispatcher;
+  readonly #leave: () => Promise<void>;
+  #closed: Promise<void> | undefined;
+
+  constructor(dispatcher: Dispatcher, leave: () => Promise<void>) {
+    this.#dispatcher = dispatcher;
+    this.#leave = leave;
+  }
+
+  submit(call: Call): void {
+    this.#dispatcher.submit(call);
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#dispatcher.close().then(() => this.#leave());
+    return this.#closed;
+  }
+}
+
+/** The name of the project at this root: what runners and workers of one project agree on without being told. */
+export function projectName(root: string = currentProjectRoot()): string {
+  try {
+    const { name } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { name?: unknown };
+    if (typeof name === "string" && name !== "") return name;
+  } catch {
+    // No package.json: the directory's name will do.
+  }
+  return basename(root) || "default";
+}

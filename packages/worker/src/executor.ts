@@ -1,0 +1,29 @@
+import type { Batch, EncodedReport } from "@millrace/broker";
+
+/**
+ * Executes the calls of batches and reports how they ended. Two implementations pass one contract suite
+ * (testing/executor.contract.ts): ThreadExecutor over worker threads, InlineExecutor on this event loop.
+ */
+export interface Executor {
+  /** How many calls run at the same time. */
+  readonly threads: number;
+  /**
+   * Gets ready, with these modules of the project loaded: paths relative to its root.
+   *
+   * @throws WorkerStartError, ModulePathError, ModuleImportError
+   */
+  start(modules?: readonly string[]): Promise<void>;
+  /**
+   * Takes the calls of a batch. Reports arrive as calls end, several at a time, each call in exactly one of them; the last one
+   * has `isLast`.
+   */
+  execute(batch: Batch, onReport: (report: EncodedReport, isLast: boolean) => void): void;
+  /** Would another batch find work for a thread that is idle, or will be soon? */
+  hasRoom(): boolean;
+  /** Resolves when `hasRoom` may have become true. */
+  room(): Promise<void>;
+  /** Resolves when no call is waiting or running. */
+  idle(): Promise<void>;
+  /** Ends at once, whatever runs. Never rejects; safe to call twice. */
+  close(): Promise<void>;
+}

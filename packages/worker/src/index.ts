@@ -1,0 +1,8 @@
+/** What executes calls: executors, the worker, its process and the nanny of that. */
+export type { Executor } from "./executor.ts";
+export { InlineExecutor } from "./inline-executor.ts";
+export { Nanny, type NannyOptions } from "./nanny.ts";
+export { ThreadExecutor, type ThreadExecutorOptions } from "./thread-executor.ts";
+export { tsxOf } from "./typescript-loader.ts";
+export { Worker, type WorkerOptions } from "./worker.ts";
+export { startWorkerProcess, type WorkerProcess, type WorkerProcessOptions } from "./worker-process.ts";

@@ -1,0 +1,71 @@
+import type { Batch, EncodedReport } from "@millrace/broker";
+import { currentProjectRoot } from "@millrace/core/internal";
+import { CallRunner } from "./call-runner.ts";
+import type { Executor } from "./executor.ts";
+import { ModuleLoader } from "./module-loader.ts";
+import { Signal } from "./signal.ts";
+
+interface Execution {
+  remaining: number;
+  readonly onReport: (report: EncodedReport, isLast: boolean) => void;
+}
+
+/**
+ * Executes calls on the event loop of this process, one at a time. For work that must be in the worker's own process, for debugging,
+ * and as the simplest thing that is an executor. Code that blocks here also blocks the worker's heartbeat.
+ */
+export class InlineExecutor implements Executor {
+  readonly threads = 1;
+  readonly #executions = new Map<string, Execution>();
+  readonly #ended = new Signal();
+  readonly #loader: ModuleLoader;
+  readonly #runner: CallRunner;
+  #isClosed = false;
+
+  constructor({ root = currentProjectRoot() }: { readonly root?: string } = {}) {
+    this.#loader = new ModuleLoader(root);
+    this.#runner = new CallRunner({
+      loader: this.#loader,
+      send: (report) => this.#onReport(report),
+      starting: () => {},
+      takeLogs: () => "", // Run loggers of this process write where the process's lines go.
+    });
+  }
+
+  async start(modules: readonly string[] = []): Promise<void> {
+    for (const module of modules) await this.#loader.preload(module);
+  }
+
+  execute(batch: Batch, onReport: (report: EncodedReport, isLast: boolean) => void): void {
+    this.#executions.set(batch.id, { remaining: batch.calls.length, onReport });
+    this.#runner.accept(batch);
+  }
+
+  hasRoom(): boolean {
+    return this.#executions.size === 0;
+  }
+
+  room(): Promise<void> {
+    return this.#ended.wait();
+  }
+
+  async idle(): Promise<void> {
+    while (this.#executions.size > 0) await this.#ended.wait();
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#executions.clear();
+    this.#ended.fire();
+  }
+
+  #onReport(encoded: EncodedReport): void {
+    const execution = this.#executions.get(encoded.report.batchId);
+    if (execution === undefined || this.#isClosed) return;
+    execution.remaining -= encoded.report.outcomes.length;
+    const isLast = execution.remaining === 0;
+    if (isLast) this.#executions.delete(encoded.report.batchId);
+    execution.onReport(encoded, isLast);
+    if (isLast) this.#ended.fire();
+  }
+}

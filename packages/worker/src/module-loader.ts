@@ -1,0 +1,98 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import type { TaskReference } from "@millrace/broker";
+import { ModuleImportError, TaskNotFoundError } from "@millrace/core";
+import {
+  callIgnored,
+  findTask,
+  fromModulePath,
+  runWithoutContext,
+  type TaskDefinition,
+  taskNames,
+  taskRegistered,
+} from "@millrace/core/internal";
+import { prepareTypeScript } from "./typescript-loader.ts";
+
+/**
+ * How long an import may go on after the task has registered. A module that awaits something endless at top level,
+ * such as a server's close, never finishes its import, and its tasks are there all the same.
+ */
+const IMPORT_PATIENCE_MS = 1_000;
+
+/** Finds the tasks that calls name, importing their modules as needed. */
+export class ModuleLoader {
+  readonly #root: string;
+  readonly #imports = new Map<string, Promise<void>>();
+  readonly #tasks = new Map<string, TaskDefinition>();
+
+  /** @param root the project root, an absolute path without symlinks */
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  /** The task, when it has been found before. */
+  known(reference: TaskReference): TaskDefinition | undefined {
+    return this.#tasks.get(keyOf(reference));
+  }
+
+  /** @throws ModulePathError, ModuleImportError, TaskNotFoundError */
+  async find(reference: TaskReference): Promise<TaskDefinition> {
+    const url = fromModulePath(this.#root, reference.module);
+    const task = findTask(url, reference.name) ?? (await this.#load(url, reference));
+    this.#tasks.set(keyOf(reference), task);
+    return task;
+  }
+
+  /** Imports a module of the project, up to where its tasks are defined. @throws ModulePathError, ModuleImportError */
+  async preload(module: string): Promise<void> {
+    await Promise.race([this.#import(fromModulePath(this.#root, module)), callIgnored()]);
+  }
+
+  async #load(url: string, { module, entry, name }: TaskReference): Promise<TaskDefinition> {
+    await this.#importUntilRegistered(url, url, name);
+    if (findTask(url, name) === undefined && entry !== undefined) {
+      // A task made by a factory: the module that has the code registers nothing, the one that calls it does.
+      await this.#importUntilRegistered(fromModulePath(this.#root, entry), url, name);
+    }
+    const task = findTask(url, name);
+    if (task === undefined) throw new TaskNotFoundError(name, module, taskNames(url));
+    return task;
+  }
+
+  /**
+   * Imports a module, but does not wait for the end of an import that has no end: behind a flow that is called and
+   * awaited at top level, which in a worker never settles, the import does not either.
+   */
+  async #importUntilRegistered(importUrl: string, taskUrl: string, name: string): Promise<void> {
+    const isRegistered = taskRegistered(taskUrl, name);
+    await Promise.race([
+      this.#import(importUrl),
+      isRegistered.then(callIgnored),
+      isRegistered.then(() => sleep(IMPORT_PATIENCE_MS, undefined, { ref: false })),
+    ]);
+  }
+
+  #import(url: string): Promise<void> {
+    let imported = this.#imports.get(url);
+    if (imported === undefined) {
+      imported = importModule(url);
+      imported.catch(() => {}); // Everyone who waits sees the error; nobody need wait.
+      this.#imports.set(url, imported);
+    }
+    return imported;
+  }
+}
+
+async function importModule(url: string): Promise<void> {
+  try {
+    await prepareTypeScript(url);
+    // Outside every run: the module would inherit the context of the first call that needed it.
+    await runWithoutContext(() => import(url));
+  } catch (error) {
+    throw new ModuleImportError(fileURLToPath(url), error);
+  }
+}
+
+function keyOf({ module, name }: TaskReference): string {
+  return `${module}\n${name}`;
+}

@@ -1,0 +1,79 @@
+import { decodeBatch } from "@millrace/broker/messages";
+import { logTo, setLogLevel } from "@millrace/core";
+import { activeContext, encode, enterWorkerMode, processLogger, setProjectRoot } from "@millrace/core/internal";
+import { CallRunner } from "./call-runner.ts";
+import { ModuleLoader } from "./module-loader.ts";
+import type { FromThread, ThreadStart } from "./thread-protocol.ts";
+import { useTsx } from "./typescript-loader.ts";
+
+/** Log lines wait at most this long for the outcome of their call. */
+const LOG_FLUSH_MS = 50;
+
+/** What runs in a worker thread: calls come in through the port until it closes. Piscina calls it once per thread. */
+export default function serve({ port, started, root, tsx, modules }: ThreadStart): Promise<void> {
+  enterWorkerMode();
+  setProjectRoot(root);
+  useTsx(tsx);
+  const lines = new LogLines(() => runner.flush());
+  logTo(lines);
+  const loader = new ModuleLoader(root);
+  const post = (message: FromThread) => port.postMessage(message);
+  const runner = new CallRunner({
+    loader,
+    send: ({ bytes }) => {
+      // The encoder's memory is shared by many messages; only a copy can be handed over. (Buffer.slice is no copy.)
+      const own = new Uint8Array(bytes);
+      port.postMessage(own, [own.buffer]);
+    },
+    starting: () => void Atomics.add(started, 0, 1),
+    takeLogs: () => lines.take(),
+  });
+  const onFloatingError = (error: unknown) => {
+    const { taskRunId, flowRunId } = activeContext() ?? {};
+    processLogger().error({ err: error, taskRunId, flowRunId }, "an error was left unhandled in a worker");
+    if (taskRunId !== undefined) runner.fail(taskRunId, error);
+  };
+  // Without these, one call's forgotten promise would kill the thread, and the call that runs now would be blamed.
+  process.on("unhandledRejection", onFloatingError);
+  process.on("uncaughtException", onFloatingError);
+  return new Promise((resolve) => {
+    port.on("close", () => resolve());
+    port.on("message", (bytes: Uint8Array) => {
+      const chunk = decodeBatch(bytes);
+      setLogLevel(chunk.logLevel);
+      runner.accept(chunk);
+    });
+    Promise.all(modules.map((module) => loader.preload(module))).then(
+      () => post({ type: "ready" }),
+      (error: unknown) => post({ type: "failed", error: new Uint8Array(encode(error)) }),
+    );
+  });
+}
+
+/** The lines that this thread has logged and not sent. */
+class LogLines {
+  #text = "";
+  #lastTaken = 0;
+  #timer: NodeJS.Timeout | undefined;
+  readonly #flush: () => void;
+
+  constructor(flush: () => void) {
+    this.#flush = flush;
+  }
+
+  write(line: string): void {
+    this.#text += line;
+    // A call that computes gives timers no chance, so an old buffer goes out at once.
+    if (performance.now() - this.#lastTaken > LOG_FLUSH_MS) this.#flush();
+    else this.#timer ??= setTimeout(this.#flush, LOG_FLUSH_MS);
+  }
+
+  take(): string {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#lastTaken = performance.now();
+    const text = this.#text;
+    this.#text = "";
+    return text;
+  }
+}

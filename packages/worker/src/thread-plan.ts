@@ -1,0 +1,43 @@
+/** What the next chunk for a thread is decided from. */
+export interface ThreadSituation {
+  readonly threads: number;
+  /** Calls that wait for a thread. */
+  readonly pending: number;
+  /** Calls that the thread has. */
+  readonly inFlightCalls: number;
+  /** The time that they are expected to take; Infinity when one of them is of a new task. */
+  readonly inFlightMs: number;
+  /** What the pending call at this place is expected to take; undefined when its task is new. */
+  expectedMs(index: number): number | undefined;
+}
+
+/**
+ * Work that a thread may have before it gets more: enough to hide the way to the thread and back (0.1 ms), little
+ * enough that a call does not wait in one thread while another is idle.
+ */
+export const AHEAD_MS = 2;
+
+/** Work per message to a thread. A message costs some 10 µs on both sides together. */
+const CHUNK_MS = 2;
+
+const MOST_CALLS = 500;
+const LEAST_MS = 0.002;
+
+/**
+ * How many of the pending calls a thread gets now; 0 when it has enough. A call of a new task goes alone to a thread
+ * that has nothing, since nobody knows how long the thread will be gone.
+ */
+export function planChunk(situation: ThreadSituation): number {
+  const { threads, pending, inFlightCalls, inFlightMs, expectedMs } = situation;
+  if (pending === 0 || inFlightMs >= AHEAD_MS) return 0;
+  const most = Math.min(Math.ceil(pending / threads), MOST_CALLS);
+  let calls = 0;
+  let chunkMs = 0;
+  while (calls < most && chunkMs < CHUNK_MS) {
+    const nextMs = expectedMs(calls);
+    if (nextMs === undefined) return calls === 0 && inFlightCalls === 0 ? 1 : calls;
+    chunkMs += Math.max(nextMs, LEAST_MS);
+    calls++;
+  }
+  return calls;
+}

@@ -1,0 +1,34 @@
+import { encode } from "@millrace/core/internal";
+import type { FromWorkerProcess, ToWorkerProcess } from "./nanny-protocol.ts";
+import { startWorkerProcess, type WorkerProcess } from "./worker-process.ts";
+
+/**
+ * The process that a nanny starts. It waits for its options, works until it is told to stop, and ends at once when
+ * the channel to the nanny closes: no worker outlives the local cluster that it belongs to.
+ */
+let running: WorkerProcess | undefined;
+
+process.on("disconnect", () => process.exit(0));
+
+process.on("message", async (message: ToWorkerProcess) => {
+  if (message.type === "stop") {
+    if (running === undefined) process.exit(0);
+    running.stop();
+    return;
+  }
+  try {
+    running = await startWorkerProcess(message.options);
+  } catch (error) {
+    await tell({ type: "failed", error: Buffer.from(encode(error)).toString("base64") });
+    process.exit(1);
+  }
+  await tell({ type: "ready" });
+  await running.stopped;
+  process.exit(0);
+});
+
+function tell(message: FromWorkerProcess): Promise<void> {
+  return new Promise((resolve) => {
+    process.send?.(message, () => resolve());
+  });
+}

@@ -1,0 +1,81 @@
+import { currentProjectRoot, enterWorkerMode, processLogger, setProjectRoot } from "@millrace/core/internal";
+import { ThreadExecutor } from "./thread-executor.ts";
+import { Worker } from "./worker.ts";
+
+/** What a worker process is started with. Plain data: a nanny sends it to the process that it starts. */
+export interface WorkerProcessOptions {
+  readonly redisUrl: string;
+  readonly namespace: string;
+  readonly queue: string;
+  readonly threads: number;
+  /** The project root: only modules in it are loaded. */
+  readonly root: string;
+  readonly workerId?: string;
+  /** Modules to load before the first call: paths relative to the root. Default: none. */
+  readonly modules?: readonly string[];
+  /** The package.json of the tsx to load TypeScript with. Default: the one the process was started with, or the project's. */
+  readonly tsx?: string | undefined;
+  /** How long calls may go on after SIGTERM or SIGINT. */
+  readonly graceSeconds: number;
+}
+
+/** A worker process at work. */
+export interface WorkerProcess {
+  readonly workerId: string;
+  /** Resolves when the worker has stopped and nothing of it is left. */
+  readonly stopped: Promise<void>;
+  stop(): void;
+}
+
+/**
+ * Makes this process a worker: connects to Redis, starts the threads, and stops on the first SIGTERM or SIGINT. A
+ * second signal ends the process at once.
+ *
+ * @throws BrokerUnavailableError, RedisUnsuitableError, WorkerStartError, InvalidOptionError
+ */
+export async function startWorkerProcess(options: WorkerProcessOptions): Promise<WorkerProcess> {
+  enterWorkerMode();
+  setProjectRoot(options.root);
+  const { BullMqBroker } = await import("@millrace/broker/bullmq");
+  const broker = await BullMqBroker.connect(options);
+  let worker: Worker;
+  try {
+    const executor = new ThreadExecutor({
+      threads: options.threads,
+      root: currentProjectRoot(), // The same directory, its symlinks resolved.
+      ...("tsx" in options && { tsx: options.tsx }),
+    });
+    const { workerId, modules } = options;
+    worker = await Worker.start({
+      broker,
+      executor,
+      ...(workerId !== undefined && { workerId }),
+      ...(modules !== undefined && { modules }),
+    });
+  } catch (error) {
+    await broker.close();
+    throw error;
+  }
+  const { workerId } = worker;
+  processLogger().debug({ workerId, threads: options.threads, queue: options.queue }, "worker started");
+  let isStopping = false;
+  let resolveStopped!: () => void;
+  const stopped = new Promise<void>((resolve) => {
+    resolveStopped = resolve;
+  });
+  const stop = async () => {
+    isStopping = true;
+    await worker.stop(options.graceSeconds);
+    await broker.close();
+    for (const signal of STOP_SIGNALS) process.off(signal, onSignal);
+    resolveStopped();
+  };
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (isStopping) process.exit(signal === "SIGINT" ? 130 : 143);
+    void stop();
+  };
+  for (const signal of STOP_SIGNALS) process.on(signal, onSignal);
+  return { workerId, stopped, stop: () => void (isStopping || stop()) };
+}
+
+const STOP_SIGNALS = ["SIGTERM", "SIGINT"] as const;

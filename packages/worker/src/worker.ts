@@ -1,0 +1,94 @@
+import { randomUUID } from "node:crypto";
+import type { Broker, Delivery, WorkerLink } from "@millrace/broker";
+import type { Executor } from "./executor.ts";
+
+export interface WorkerOptions {
+  readonly broker: Broker;
+  readonly executor: Executor;
+  /** Default: a random UUID. */
+  readonly workerId?: string;
+  /** Modules to load before the first call: paths relative to the project root. Default: none. */
+  readonly modules?: readonly string[];
+}
+
+/**
+ * Takes batches from a broker as its executor has room for them, and sends back how their calls ended. A process is
+ * one worker; in the embedded mode a worker is only this object.
+ *
+ * running: takes and executes. stopping: takes no more, executes what it has. stopped: has left the broker.
+ */
+export class Worker {
+  readonly workerId: string;
+  readonly #link: WorkerLink;
+  readonly #executor: Executor;
+  readonly #loop: Promise<void>;
+  #isStopping = false;
+  #stopped: Promise<void> | undefined;
+
+  /** Starts the executor and joins the broker. @throws WorkerStartError, BrokerUnavailableError */
+  static async start({ broker, executor, workerId = randomUUID(), modules = [] }: WorkerOptions): Promise<Worker> {
+    await executor.start(modules);
+    try {
+      return new Worker(workerId, await broker.connectWorker({ workerId, threads: executor.threads }), executor);
+    } catch (error) {
+      await executor.close();
+      throw error;
+    }
+  }
+
+  private constructor(workerId: string, link: WorkerLink, executor: Executor) {
+    this.workerId = workerId;
+    this.#link = link;
+    this.#executor = executor;
+    this.#loop = this.#run();
+  }
+
+  /**
+   * Takes no more batches, waits up to `graceSeconds` for the calls that it has, and leaves. Calls that did not end in
+   * time are lost to this worker: their runners send them again. Never rejects; safe to call twice.
+   */
+  stop(graceSeconds: number): Promise<void> {
+    this.#stopped ??= this.#stop(graceSeconds);
+    return this.#stopped;
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#isStopping) {
+      if (!this.#executor.hasRoom()) {
+        await this.#executor.room();
+        continue;
+      }
+      const delivery = await this.#link.take();
+      if (delivery !== undefined) this.#execute(delivery);
+    }
+  }
+
+  #execute(delivery: Delivery): void {
+    this.#executor.execute(delivery.batch, (report, isLast) => {
+      delivery.report(report);
+      if (isLast) delivery.finish();
+    });
+  }
+
+  /** In this order: nothing new comes in, what is there ends, the threads go, and only then does the worker sign off. */
+  async #stop(graceSeconds: number): Promise<void> {
+    this.#isStopping = true;
+    this.#link.stopTaking();
+    const grace = new AbortController();
+    await Promise.race([this.#executor.idle(), after(graceSeconds * 1000, grace.signal)]);
+    grace.abort();
+    await this.#executor.close();
+    await this.#loop;
+    await this.#link.close();
+  }
+}
+
+function after(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

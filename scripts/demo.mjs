@@ -1,0 +1,32 @@
+/** `npm run demo`: runs examples/flights with the flags given, and makes sure of a Redis server where they want one. */
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { ensureRedisProgram } from "./ensure-redis.mjs";
+
+const flags = process.argv.slice(2);
+
+if (flags.includes("--redis") && !process.env.MILLRACE_REDIS_URL) {
+  try {
+    ensureRedisProgram();
+  } catch (error) {
+    console.error(error.message);
+    process.exit(1);
+  }
+}
+
+const example = fileURLToPath(new URL("../examples/flights/main.ts", import.meta.url));
+const child = spawn(process.execPath, ["--import", import.meta.resolve("tsx"), example, ...flags], {
+  stdio: "inherit",
+});
+
+// The example ends itself on a signal. Ctrl-C reaches it without us; this process only waits for it.
+process.on("SIGINT", () => {});
+process.on("SIGTERM", () => child.kill("SIGTERM"));
+child.on("error", (error) => {
+  console.error(`Could not start the example: ${error.message}`);
+  process.exitCode = 1;
+});
+child.on("exit", (code, signal) => {
+  if (signal !== null) console.error(`The example was ended by ${signal}.`);
+  process.exitCode = code ?? 1;
+});
