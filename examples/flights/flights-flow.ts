@@ -32,14 +32,17 @@ export interface FlightsParameters {
   readonly output?: string | undefined;
   /** Reads only so many row groups from the start of the file. */
   readonly limitRowGroups?: number | undefined;
+  /** Reads the file so many times over, as if it were so many files: more work for more cores. Default: 1. */
+  readonly copies?: number | undefined;
   /** Told each time when a part is done. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 export const flights = flow(
   { name: "flights", description: "Arrival delays of US flights by airport and by hour" },
-  async ({ file, output, limitRowGroups, onProgress }: FlightsParameters): Promise<Summary> => {
-    const parts = (await listParts(file)).slice(0, limitRowGroups);
+  async ({ file, output, limitRowGroups, copies = 1, onProgress }: FlightsParameters): Promise<Summary> => {
+    const rowGroups = (await listParts(file)).slice(0, limitRowGroups);
+    const parts = Array.from({ length: copies }, () => rowGroups).flat();
     if (parts.length === 0) throw new Error(`nothing to read in ${file}`);
 
     const counted = countPart.map(unmapped(file), parts);

@@ -21,7 +21,7 @@ interface Run {
 async function main(options: Options): Promise<void> {
   if (!existsSync(options.file)) throw new UsageError(`there is no file ${options.file}`);
   const cores = availableParallelism();
-  const input = { file: options.file, limitRowGroups: options.parts };
+  const input = { file: options.file, limitRowGroups: options.parts, copies: options.copies };
 
   const label = options.redis ? "redis" : "local";
   const run = await timed(label, distributedRunner(options, cores), { ...input, output: options.output });

@@ -15,13 +15,24 @@ describe("parseOptions", () => {
 
   it("takes all flags", () => {
     expect(
-      parseOptions(["--redis", "--compare", "--output=a", "--file", "b.parquet", "--parts", "3"]),
+      parseOptions([
+        "--redis",
+        "--compare",
+        "--output=a",
+        "--file",
+        "b.parquet",
+        "--parts",
+        "3",
+        "--copies",
+        "2",
+      ]),
     ).toMatchObject({
       redis: true,
       compare: true,
       output: resolve("a"),
       file: resolve("b.parquet"),
       parts: 3,
+      copies: 2,
     });
   });
 

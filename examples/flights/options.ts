@@ -11,6 +11,7 @@ export const usage = `Usage: npm run demo -- [flags]
   --output DIR    where the report is written (default: out/flights)
   --file FILE     another Parquet file with the columns date, delay and origin
   --parts N       read only the first N row groups
+  --copies N      read the file N times over, as if it were N files: more work for more cores
   --help          show this
 `;
 
@@ -20,6 +21,7 @@ export interface Options {
   readonly output: string;
   readonly file: string;
   readonly parts: number | undefined;
+  readonly copies: number | undefined;
   readonly help: boolean;
 }
 
@@ -34,6 +36,7 @@ export function parseOptions(args: readonly string[]): Options {
     output: resolve(values.output),
     file: values.file === undefined ? flightsFile() : resolve(values.file),
     parts: values.parts === undefined ? undefined : positiveInteger("--parts", values.parts),
+    copies: values.copies === undefined ? undefined : positiveInteger("--copies", values.copies),
     help: values.help,
   };
 }
@@ -48,6 +51,7 @@ function parsed(args: readonly string[]) {
         output: { type: "string", default: "out/flights" },
         file: { type: "string" },
         parts: { type: "string" },
+        copies: { type: "string" },
         help: { type: "boolean", short: "h", default: false },
       },
     }).values;

@@ -109,8 +109,7 @@ class AttemptContext implements ActiveContext {
 
   async end(): Promise<void> {
     if (this.#scope === undefined) return;
-    await this.#scope.idle();
-    this.#scope.ended = true;
+    await this.#scope.end();
     await this.#scope.session.close();
   }
 }

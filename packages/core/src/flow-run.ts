@@ -1,13 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { captureConsole } from "./console-capture.ts";
 import { type ActiveContext, runInContext } from "./context.ts";
-import { describe, MillraceError, ParameterError } from "./errors.ts";
+import { describe, ParameterError } from "./errors.ts";
 import { aggregate, resolveReturned } from "./final-state.ts";
 import type { FlowDefinition } from "./flow.ts";
 import { processLogger } from "./logger.ts";
 import { runError } from "./run-error.ts";
 import { RunScope } from "./run-scope.ts";
-import { State } from "./state.ts";
+import { State, type StateType } from "./state.ts";
 import type { RunnerSession } from "./task-runner.ts";
 
 /** One execution of a flow, started by `flow.start()`. */
@@ -52,8 +52,10 @@ export class FlowRun<R> {
   ): Promise<State> {
     const log = processLogger().child({ flowRunId: this.id, flowName: this.name });
     let final: State;
+    let atFault: StateType = "FAILED"; // Bad parameters are the user's fault; a runner that cannot open is not.
     try {
       const parameters = await validate(definition, given);
+      atFault = "CRASHED";
       const session = await definition.taskRunner.open();
       try {
         final = await this.#execute(definition, parameters, inherited, session);
@@ -61,9 +63,7 @@ export class FlowRun<R> {
         await session.close();
       }
     } catch (error) {
-      // Before the function ran: bad parameters are the user's, a runner that cannot open is ours.
-      const isUsers = !(error instanceof MillraceError) || error instanceof ParameterError;
-      final = new State(isUsers ? "FAILED" : "CRASHED", { data: error, message: messageOf(error) });
+      final = new State(atFault, { data: error, message: messageOf(error) });
     }
     if (!final.isCompleted()) log.error({ err: final.data, state: final.name }, `flow run ended ${final.name}`);
     return this.#enter(final);
@@ -91,13 +91,12 @@ export class FlowRun<R> {
     try {
       const returned = await runInContext(context, () => (definition.fn as (p: unknown) => unknown)(parameters));
       const resolved = returned === undefined ? undefined : await resolveReturned(returned);
-      await scope.idle();
+      await scope.end();
       final = finalState(resolved, scope);
     } catch (error) {
       final = new State("FAILED", { data: error, message: `Flow run encountered an exception: ${messageOf(error)}` });
     }
-    await scope.idle();
-    scope.ended = true;
+    await scope.end();
     return final;
   }
 

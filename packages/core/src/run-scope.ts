@@ -48,13 +48,14 @@ export class RunScope {
     }
   }
 
-  /** Resolves when no run made here is unfinished. */
-  async idle(): Promise<void> {
+  /** Resolves when no run made here is unfinished; from that moment on, none can be made. */
+  async end(): Promise<void> {
     while (this.#open > 0) {
       await new Promise<void>((resolve) => {
         this.#idle = resolve;
       });
     }
+    this.ended = true;
   }
 }
 

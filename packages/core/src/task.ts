@@ -200,8 +200,9 @@ function startRun(
   waitFor: readonly TaskFuture<unknown>[] | undefined,
   scope: RunScope,
 ): TaskRun {
+  const inputs = findFuturesInArguments(args); // First: a getter among them may throw, and a run made must end.
   const run = new TaskRun(definition, args, scope, union(activeTags(), definition.tags));
-  run.start(findFuturesInArguments(args), waitFor);
+  run.start(inputs, waitFor);
   return run;
 }
 

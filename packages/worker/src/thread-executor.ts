@@ -40,10 +40,8 @@ interface Execution {
 interface PendingCall {
   readonly execution: Execution;
   readonly call: BatchCall;
-}
-
-interface InFlightCall extends PendingCall {
-  readonly expectedMs: number | undefined;
+  /** What it was expected to take when a thread got it. */
+  expectedMs: number | undefined;
 }
 
 /** `src` and `dist` are side by side: threads run the built file in both, since a thread cannot load our TypeScript. */
@@ -102,7 +100,7 @@ export class ThreadExecutor implements Executor {
     const taskKeys = batch.tasks.map(({ module, name }) => `${module}\n${name}`);
     const execution: Execution = { batch, taskKeys, remaining: batch.calls.length, onReport };
     this.#executions.set(batch.id, execution);
-    for (const call of batch.calls) this.#pending.push({ execution, call });
+    for (const call of batch.calls) this.#pending.push({ execution, call, expectedMs: undefined });
     this.#feed();
   }
 
@@ -156,10 +154,8 @@ export class ThreadExecutor implements Executor {
     if (taken === 0) return;
     const chunk = this.#pending.take(taken);
     const { batch } = chunk[0]!.execution;
-    slot.send(
-      { ...batch, calls: chunk.map(({ call }) => call) },
-      chunk.map((pending) => ({ ...pending, expectedMs: this.#expectedMs(pending) })),
-    );
+    for (const pending of chunk) pending.expectedMs = this.#expectedMs(pending);
+    slot.send({ ...batch, calls: chunk.map(({ call }) => call) }, chunk);
   }
 
   #expectedMs({ execution, call }: PendingCall): number | undefined {
@@ -172,13 +168,22 @@ export class ThreadExecutor implements Executor {
     const report = decodeReport(bytes);
     const ended = slot.ended(report.outcomes.length);
     const execution = ended[0]?.execution ?? slot.lastExecution;
-    ended.forEach(({ execution: { taskKeys }, call }, index) => {
-      const { durationMicros } = report.outcomes[index]!;
-      this.#durations.observe(taskKeys[call.task] as string, 1, durationMicros / 1000);
-    });
+    this.#learn(ended, report);
     if (execution !== undefined) this.#forward(execution, { report, bytes });
     this.#feed();
     this.#changed.fire();
+  }
+
+  /** Calls of one task in a row count as one observation: their mean is steadier than any of them. */
+  #learn(ended: readonly PendingCall[], { outcomes }: Report): void {
+    for (let first = 0; first < ended.length; ) {
+      const { execution, call } = ended[first]!;
+      let last = first;
+      let micros = 0;
+      while (ended[last]?.call.task === call.task) micros += outcomes[last++]!.durationMicros;
+      this.#durations.observe(execution.taskKeys[call.task] as string, last - first, micros / 1000);
+      first = last;
+    }
   }
 
   #forward(execution: Execution, encoded: EncodedReport): void {
@@ -242,7 +247,7 @@ class ThreadSlot {
   readonly port: MessagePort;
   readonly start: Pick<ThreadStart, "port" | "started">;
   readonly ready: Promise<void>;
-  readonly inFlight = new Queue<InFlightCall>();
+  readonly inFlight = new Queue<PendingCall>();
   isReady = false;
   lastExecution: Execution | undefined;
   failStart!: (error: Error) => void;
@@ -273,7 +278,7 @@ class ThreadSlot {
     return this.#unknown > 0 ? Number.POSITIVE_INFINITY : this.#knownMs;
   }
 
-  send(chunk: Batch, calls: readonly InFlightCall[]): void {
+  send(chunk: Batch, calls: readonly PendingCall[]): void {
     for (const call of calls) {
       this.inFlight.push(call);
       if (call.expectedMs === undefined) this.#unknown++;
@@ -285,7 +290,7 @@ class ThreadSlot {
   }
 
   /** Takes out the `count` calls that have ended: a thread runs and reports them in order. */
-  ended(count: number): InFlightCall[] {
+  ended(count: number): PendingCall[] {
     const ended = this.inFlight.take(count);
     this.#reported += ended.length;
     for (const { expectedMs } of ended) {
@@ -297,7 +302,7 @@ class ThreadSlot {
   }
 
   /** The thread is dead: the call that it was running, and those that it had not started or whose outcome was on the way. */
-  lost(): { running: InFlightCall | undefined; others: InFlightCall[] } {
+  lost(): { running: PendingCall | undefined; others: PendingCall[] } {
     const startedUnreported = Atomics.load(this.start.started, 0) - this.#reported;
     const calls = this.inFlight.take(this.inFlight.size);
     const running = startedUnreported > 0 ? calls[startedUnreported - 1] : undefined;

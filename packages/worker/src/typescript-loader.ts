@@ -1,7 +1,7 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 
 const TYPESCRIPT = /\.[cm]?tsx?$/;
 
@@ -21,24 +21,30 @@ export function useTsx(manifest: string | undefined): void {
 export async function prepareTypeScript(moduleUrl: string): Promise<void> {
   if (isRegistered || !TYPESCRIPT.test(moduleUrl)) return;
   isRegistered = true;
-  const require = requireTsx([startedWith, fileURLToPath(moduleUrl), import.meta.url]);
-  (require("tsx/cjs/api") as { register(): void }).register();
-  (require("tsx/esm/api") as { register(): void }).register();
+  const manifest = findTsx([startedWith, fileURLToPath(moduleUrl), import.meta.url]);
+  const { exports } = JSON.parse(readFileSync(manifest, "utf8")) as TsxManifest;
+  for (const hook of ["./cjs/api", "./esm/api"] as const) {
+    // By its ESM file: the CommonJS one of esm/api looks for its parts in the wrong place (tsx 4.23).
+    const file = join(dirname(manifest), exports[hook].import.default);
+    ((await import(pathToFileURL(file).href)) as { register(): void }).register();
+  }
 }
 
-/** A `require` that finds tsx from the first place that has it: the flow's own, the user's project's, else ours. */
-function requireTsx(places: readonly (string | undefined)[]): NodeJS.Require {
+interface TsxManifest {
+  readonly exports: Record<"./cjs/api" | "./esm/api", { readonly import: { readonly default: string } }>;
+}
+
+/** The package.json of tsx, from the first place that has it: the flow's own, the user's project, else ours. */
+function findTsx(places: readonly (string | undefined)[]): string {
   for (const place of places) {
     if (place === undefined) continue;
-    const require = createRequire(place);
     try {
-      require.resolve("tsx/esm/api");
-      return require;
+      return createRequire(place).resolve("tsx/package.json");
     } catch {
       // Not there: the next place.
     }
   }
-  return createRequire(import.meta.url);
+  throw new Error("tsx, a dependency of @millrace/worker, is not installed: reinstall the project's dependencies");
 }
 
 /** The tsx that a process was started with: `npx tsx` leaves `--import file:///…/tsx/dist/loader.mjs` in its arguments. */

@@ -1,0 +1,104 @@
+/** Programs that tests start: as a user would from a shell, and never left running. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { inject } from "vitest";
+import { until } from "./until.ts";
+
+export const ROOT = fileURLToPath(new URL("../../", import.meta.url)).replace(/\/$/, "");
+export const CLI = `${ROOT}/packages/millrace/dist/cli.js`;
+export const TSX = `${ROOT}/node_modules/.bin/tsx`;
+
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Program {
+  readonly pid: number;
+  readonly child: ChildProcess;
+  readonly exited: Promise<Exit>;
+  /** What it has written so far. */
+  readonly output: { stdout: string; stderr: string };
+}
+
+interface StartOptions {
+  readonly cwd?: string;
+  /** Added to the environment of the tests; undefined takes a variable out. */
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+const running = new Set<Program>();
+
+export function start(command: string, args: readonly string[], { cwd = ROOT, env = {} }: StartOptions = {}): Program {
+  const child = spawn(command, args, { cwd, env: userEnvironment(env), stdio: ["ignore", "pipe", "pipe"] });
+  const output = { stdout: "", stderr: "" };
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    output.stdout += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    output.stderr += text;
+  });
+  const exited = new Promise<Exit>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code, signal) => {
+      running.delete(program);
+      resolve({ code, signal, ...output });
+    });
+  });
+  const program: Program = { pid: child.pid as number, child, exited, output };
+  running.add(program);
+  return program;
+}
+
+/** Runs a program to its end. One that does not end by itself is killed, and its exit has the signal. */
+export async function run(command: string, args: readonly string[], options: StartOptions = {}, timeoutMs = 15_000): Promise<Exit> {
+  const program = start(command, args, options);
+  const timer = setTimeout(() => program.child.kill("SIGKILL"), timeoutMs);
+  try {
+    return await program.exited;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Starts `millrace worker` and waits until it says that it serves. */
+export async function startWorker(namespace: string, ...args: readonly string[]): Promise<Program> {
+  const redis = ["--redis", inject("redisUrl"), "--namespace", namespace, "--root", ROOT];
+  const program = start(process.execPath, [CLI, "worker", ...redis, ...args]);
+  await Promise.race([
+    until("the worker serves", () => program.output.stderr.includes("Millrace worker ")),
+    program.exited.then(({ code, stderr }) => {
+      throw new Error(`Expected a worker that serves, got exit code ${code}: ${stderr}`);
+    }),
+  ]);
+  return program;
+}
+
+/** Ends a program as its operator would. */
+export function terminate(program: Program): Promise<Exit> {
+  program.child.kill("SIGTERM");
+  return program.exited;
+}
+
+/** For afterEach: ends what a failed test left running. */
+export async function killPrograms(): Promise<void> {
+  await Promise.all(
+    [...running].map(({ child, exited }) => {
+      child.kill("SIGKILL");
+      return exited.catch(() => {});
+    }),
+  );
+}
+
+/** A user's shell has nothing of Vitest in its environment. */
+function userEnvironment(changes: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const environment: NodeJS.ProcessEnv = {};
+  for (const [name, value] of Object.entries({ ...process.env, ...changes })) {
+    if (value !== undefined && !/^(VITEST|VITE_|TEST$|DEV$|PROD$|MODE$|SSR$|BASE_URL$|NODE_ENV$|NODE_OPTIONS$)/.test(name)) {
+      environment[name] = value;
+    }
+  }
+  return environment;
+}

@@ -1,0 +1,71 @@
+import {
+  ConcurrentTaskRunner,
+  DistributedTaskRunner,
+  LocalCluster,
+  SequentialTaskRunner,
+  type TaskRunner,
+} from "millrace";
+import { inject } from "vitest";
+import { uniqueNamespace } from "./namespace.ts";
+import { startWorker, terminate } from "./processes.ts";
+import { forgetNamespace } from "./redis-keys.ts";
+
+/** One of the ways to run the same flow. */
+export interface RunnerKind {
+  readonly name: string;
+  /** Do calls run outside of the thread of the flow? */
+  readonly isDistributed: boolean;
+  /** Starts what the runner needs, once for all tests of a file. */
+  start(): Promise<StartedRunner>;
+}
+
+export interface StartedRunner {
+  readonly taskRunner: TaskRunner;
+  close(): Promise<void>;
+}
+
+const nothing = async () => {};
+
+function onCluster(name: string, makeCluster: () => LocalCluster): RunnerKind {
+  return {
+    name,
+    isDistributed: true,
+    start: async () => {
+      const cluster = await makeCluster().start();
+      return { taskRunner: new DistributedTaskRunner({ cluster }), close: () => cluster.close() };
+    },
+  };
+}
+
+export const RUNNER_KINDS: readonly RunnerKind[] = [
+  {
+    name: "concurrent",
+    isDistributed: false,
+    start: async () => ({ taskRunner: new ConcurrentTaskRunner(), close: nothing }),
+  },
+  {
+    name: "sequential",
+    isDistributed: false,
+    start: async () => ({ taskRunner: new SequentialTaskRunner(), close: nothing }),
+  },
+  onCluster("distributed, embedded", () => new LocalCluster({ broker: "memory", threads: 2 })),
+  onCluster(
+    "distributed, local Redis cluster",
+    () => new LocalCluster({ broker: "redis", redis: inject("redisUrl"), workers: 2, threads: 1 }),
+  ),
+  {
+    name: "distributed, standing cluster",
+    isDistributed: true,
+    start: async () => {
+      const namespace = uniqueNamespace();
+      const worker = await startWorker(namespace, "--threads", "2");
+      return {
+        taskRunner: new DistributedTaskRunner({ redis: inject("redisUrl"), namespace }),
+        close: async () => {
+          await terminate(worker);
+          await forgetNamespace(namespace);
+        },
+      };
+    },
+  },
+];
