@@ -19,8 +19,8 @@ const child = spawn(process.execPath, ["--import", import.meta.resolve("tsx"), e
   stdio: "inherit",
 });
 
-// The example ends itself on a signal. Ctrl-C reaches it without us; this process only waits for it.
-process.on("SIGINT", () => {});
+// The example ends on a signal, and this process with it. A terminal sends Ctrl-C to both.
+process.on("SIGINT", () => process.stdin.isTTY || child.kill("SIGINT"));
 process.on("SIGTERM", () => child.kill("SIGTERM"));
 child.on("error", (error) => {
   console.error(`Could not start the example: ${error.message}`);

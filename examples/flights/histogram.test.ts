@@ -19,7 +19,7 @@ const tableOf = (flights: readonly Flight[]): HistogramTable =>
   countFlights({
     origins: flights.map(([origin]) => origin),
     hours: flights.map(([, hour]) => hour),
-    delays: flights.map(([, , delay]) => delay),
+    delays: Int16Array.from(flights, ([, , delay]) => delay),
   });
 
 /** The histogram of some delays. */
@@ -59,17 +59,8 @@ describe("countFlights", () => {
     expect(delaysOf(cellHistogram(table, 1, 9))).toEqual([]);
   });
 
-  it("takes BigInt delays, as the Parquet reader gives them", () => {
-    const table = countFlights({ origins: ["SEA"], hours: [5], delays: [-7n] });
-    expect(delaysOf(cellHistogram(table, 0, 5))).toEqual([-7]);
-  });
-
   it("gives an empty table for no flights", () => {
     expect(flightCount(tableOf([]))).toBe(0);
-  });
-
-  it("refuses delays that 16 bits do not hold", () => {
-    expect(() => histogramOf(0, 40_000)).toThrow("do not fit 16 bits");
   });
 
   it("groups like a plain filter, whatever the flights", () => {

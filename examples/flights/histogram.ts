@@ -31,7 +31,7 @@ export interface HistogramTable extends Histogram {
 export function countFlights(flights: {
   readonly origins: readonly string[];
   readonly hours: readonly number[];
-  readonly delays: readonly (number | bigint)[];
+  readonly delays: Int16Array;
 }): HistogramTable {
   const { origins, hours, delays } = flights;
   const airports = [...new Set(origins)].sort();
@@ -45,7 +45,7 @@ export function countFlights(flights: {
   const keys = new Uint32Array(origins.length);
   for (let i = 0; i < keys.length; i++) {
     const cell = indexOf.get(origins[i]!)! * hoursPerDay + hours[i]!;
-    keys[i] = cell * span + (Number(delays[i]) - lowest);
+    keys[i] = cell * span + (delays[i]! - lowest);
   }
   keys.sort();
 
@@ -155,17 +155,13 @@ function sum(histograms: readonly Histogram[]): Histogram {
   };
 }
 
-function rangeOf(delays: readonly (number | bigint)[]): { lowest: number; span: number } {
-  let lowest = Number.POSITIVE_INFINITY;
-  let highest = Number.NEGATIVE_INFINITY;
-  for (const delay of delays) {
-    const minutes = Number(delay);
-    if (minutes < lowest) lowest = minutes;
-    if (minutes > highest) highest = minutes;
-  }
-  if (delays.length === 0) return { lowest: 0, span: 1 };
-  if (lowest < -(2 ** 15) || highest >= 2 ** 15) {
-    throw new RangeError(`delays from ${lowest} to ${highest} minutes do not fit 16 bits`);
+/** The lowest delay, and how many whole minutes there are from it to the highest. */
+function rangeOf(delays: Int16Array): { lowest: number; span: number } {
+  let lowest = delays[0] ?? 0;
+  let highest = lowest;
+  for (let i = 1; i < delays.length; i++) {
+    lowest = Math.min(lowest, delays[i]!);
+    highest = Math.max(highest, delays[i]!);
   }
   return { lowest, span: highest - lowest + 1 };
 }

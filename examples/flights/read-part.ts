@@ -22,7 +22,7 @@ export interface FlightColumns {
   /** Hour of the day of the actual departure, local time: 0 to 23. */
   readonly hours: readonly number[];
   /** Arrival delay in minutes; negative: early. */
-  readonly delays: readonly bigint[];
+  readonly delays: Int16Array;
 }
 
 /** The row groups of a file, in its order. */
@@ -57,11 +57,11 @@ export async function readPart(file: string, part: Part): Promise<FlightColumns>
   const delays = joined<bigint>(pages.delay!);
   const origins = joined<string>(pages.origin!);
   const isComplete = (_: unknown, i: number) => hours[i] != null && delays[i] != null && origins[i] != null;
-  if (hours.every(isComplete)) return { origins, hours, delays };
+  if (hours.every(isComplete)) return { origins, hours, delays: minutes(delays) };
   return {
     origins: origins.filter(isComplete),
     hours: hours.filter(isComplete),
-    delays: delays.filter(isComplete),
+    delays: minutes(delays.filter(isComplete)),
   };
 }
 
@@ -69,4 +69,14 @@ export async function readPart(file: string, part: Part): Promise<FlightColumns>
 function joined<T>(pages: readonly ArrayLike<unknown>[]): readonly T[] {
   if (pages.length === 1 && Array.isArray(pages[0])) return pages[0];
   return pages.flatMap((page) => Array.from(page)) as T[];
+}
+
+function minutes(delays: readonly bigint[]): Int16Array {
+  const result = new Int16Array(delays.length);
+  for (let i = 0; i < result.length; i++) {
+    const delay = Number(delays[i]);
+    result[i] = delay;
+    if (result[i] !== delay) throw new RangeError(`a delay of ${delay} minutes does not fit 16 bits`);
+  }
+  return result;
 }

@@ -12,7 +12,7 @@ const summary = summarize(
   countFlights({
     origins: ["ORD", "ATL", "ORD", "XXX", "ORD"],
     hours: [7, 7, 7, 23, 9],
-    delays: [10, -4, 25, 120, -5],
+    delays: Int16Array.of(10, -4, 25, 120, -5),
   }),
 );
 

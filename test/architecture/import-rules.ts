@@ -22,7 +22,7 @@ const LIBRARY_FILES: ReadonlyMap<string, string> = new Map([
   ["bullmq", "packages/broker/src/bullmq-broker.ts"],
   ["ioredis", "packages/broker/src/redis-connection.ts"],
   ["piscina", "packages/worker/src/thread-executor.ts"],
-  ["msgpackr", "packages/core/src/codec.ts"],
+  ["msgpackr", "packages/core/src/packer.ts"],
   ["pino", "packages/core/src/logger.ts"],
 ]);
 

@@ -8,7 +8,7 @@ import { RUNNER_KINDS, type StartedRunner } from "../support/runner-kinds.ts";
 
 keepLogs();
 
-describe.each(RUNNER_KINDS)("on the $name runner", ({ start, isDistributed }) => {
+describe.each(RUNNER_KINDS)("on the $name runner", ({ start }) => {
   let started: StartedRunner;
   let taskRunner: TaskRunner;
 
@@ -91,13 +91,9 @@ describe.each(RUNNER_KINDS)("on the $name runner", ({ start, isDistributed }) =>
   });
 
   test("a failed attempt is tried again, as often as retries says", async () => {
-    const [attempts, state] = await inFlow(async () => {
-      const retried = tasks.failBelowAttempt.withOptions({ retries: 2, retryDelaySeconds: [0, 0.01] });
-      const toFew = await retried.withOptions({ retries: 1 }).submit(3).wait();
-      return [await retried(3), toFew!] as const;
-    }).catch((error: unknown) => error as never);
-    expect(attempts).toBe(3);
-    expect(state).toMatchObject({ type: "FAILED", data: { name: "RangeError", message: "attempt 2" } });
+    const retried = tasks.failBelowAttempt.withOptions({ retries: 2, retryDelaySeconds: [0, 0.01] });
+    expect(await inFlow(() => retried(3))).toBe(3);
+    await expect(inFlow(() => retried(4))).rejects.toMatchObject({ name: "RangeError", message: "attempt 3" });
   });
 
   test("a run whose input failed is NotReady, and so is what depends on it", async () => {
@@ -148,9 +144,17 @@ describe.each(RUNNER_KINDS)("on the $name runner", ({ start, isDistributed }) =>
     const results = await Promise.all(Array.from({ length: 10 }, (_, index) => sums(index)));
     expect(results).toEqual(Array.from({ length: 10 }, (_, index) => 6 + 3 * index));
   });
-
-  test.runIf(isDistributed)("tasks run in another thread or process than the flow", async () => {
-    const { pid, threadId } = await inFlow(() => tasks.place());
-    expect(`${pid}.${threadId}`).not.toBe(`${process.pid}.0`);
-  });
 });
+
+test.each(RUNNER_KINDS.filter(({ isDistributed }) => isDistributed))(
+  "on the $name runner, tasks run in another thread than the flow",
+  async ({ start }) => {
+    const { taskRunner, close } = await start();
+    try {
+      const { pid, threadId } = await flow({ name: "places", taskRunner }, () => tasks.place())();
+      expect(`${pid}.${threadId}`).not.toBe(`${process.pid}.0`);
+    } finally {
+      await close();
+    }
+  },
+);

@@ -97,7 +97,9 @@ function watchTimers(): TimerWatch {
   let recording = true;
   const hook = createHook({
     init(id, type) {
-      if (recording && type === "Timeout") places.set(id, `timer started ${callerOutsideNode()}`);
+      if (!recording || type !== "Timeout") return;
+      const caller = callerOutsideNode();
+      if (!VITEST.test(caller)) places.set(id, `timer started ${caller}`);
     },
     destroy(id) {
       places.delete(id);
@@ -113,6 +115,9 @@ function watchTimers(): TimerWatch {
     },
   };
 }
+
+/** Vitest times the tests and hooks between a snapshot and its check. */
+const VITEST = /node_modules\/(@vitest|vitest)\//;
 
 function callerOutsideNode(): string {
   const frames = new Error().stack?.split("\n").slice(1) ?? [];

@@ -53,7 +53,7 @@ export function start(command: string, args: readonly string[], { cwd = ROOT, en
 }
 
 /** Runs a program to its end. One that does not end by itself is killed, and its exit has the signal. */
-export async function run(command: string, args: readonly string[], options: StartOptions = {}, timeoutMs = 15_000): Promise<Exit> {
+export async function run(command: string, args: readonly string[], options: StartOptions = {}, timeoutMs = 45_000): Promise<Exit> {
   const program = start(command, args, options);
   const timer = setTimeout(() => program.child.kill("SIGKILL"), timeoutMs);
   try {

@@ -17,8 +17,20 @@ export async function forgetNamespace(namespace: string): Promise<void> {
   await withRedis((redis) => redis.unlink(keys.map((key) => `{millrace:${namespace}}:${key}`)));
 }
 
-async function withRedis<R>(body: (redis: Redis) => Promise<R>): Promise<R> {
-  const redis = new Redis(inject("redisUrl"));
+/** A database of the Redis of the tests for one file alone, so that every key in it is that file's. */
+export function redisDatabase(number: number): string {
+  const url = new URL(inject("redisUrl"));
+  url.pathname = `/${number}`;
+  return url.href;
+}
+
+/** All keys of a database. */
+export function allKeys(redisUrl: string): Promise<string[]> {
+  return withRedis((redis) => redis.keys("*"), redisUrl);
+}
+
+async function withRedis<R>(body: (redis: Redis) => Promise<R>, url = inject("redisUrl")): Promise<R> {
+  const redis = new Redis(url);
   try {
     return await body(redis);
   } finally {

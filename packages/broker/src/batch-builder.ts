@@ -1,4 +1,5 @@
-import { type Call, DecodeError, InvalidOptionError } from "@millrace/core";
+import { pathToFileURL } from "node:url";
+import { type Call, DecodeError, InvalidOptionError, TaskFuture } from "@millrace/core";
 import {
   currentProjectRoot,
   EncodedValue,
@@ -10,8 +11,6 @@ import {
   type TaskDefinition,
   toModulePath,
 } from "@millrace/core/internal";
-import { TaskFuture } from "@millrace/core";
-import { pathToFileURL } from "node:url";
 import type { Batch, BatchCall, CallContext, TaskReference } from "./messages.ts";
 
 /** Puts calls into the form in which they travel. Tasks and contexts that calls share are written once per batch. */
@@ -65,7 +64,12 @@ export class BatchBuilder {
   /** Calls of one run come in a row: it is enough to compare with the last context. */
   #contextIndex({ scope, tags }: Call): number {
     const last = this.#contexts.at(-1);
-    if (last === undefined || last.scopeId !== scope.id || last.tags !== tags || last.logConsole !== scope.logConsole) {
+    if (
+      last === undefined ||
+      last.scopeId !== scope.id ||
+      last.tags !== tags ||
+      last.logConsole !== scope.logConsole
+    ) {
       const { id: scopeId, flowRunId, flowName, logConsole } = scope;
       this.#contexts.push({ scopeId, flowRunId, flowName, tags, logConsole });
     }

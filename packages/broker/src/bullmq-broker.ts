@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { DecodeError } from "@millrace/core";
 import { processLogger } from "@millrace/core/internal";
 import { type Job, Queue, Worker } from "bullmq";
@@ -11,11 +12,11 @@ import {
   type WorkerInfo,
   type WorkerLink,
 } from "./broker.ts";
-import { LEASE_MS, LEASE_RENEWAL_MS, SWEEP_MS } from "./intervals.ts";
+import { LEASE_MS, LEASE_RENEWAL_MS, LEAVE_MS, SWEEP_MS } from "./intervals.ts";
 import { type Keys, keysOf } from "./keys.ts";
-import { type BatchEvidence, findLost } from "./lost-batches.ts";
+import { type BatchEvidence, type Doubts, findLost } from "./lost-batches.ts";
 import { type Batch, decodeBatch, decodeReport, encodeBatch } from "./messages.ts";
-import { checkRedis, connectRedis, type Redis } from "./redis-connection.ts";
+import { atMost, checkRedis, connectRedis, type Redis } from "./redis-connection.ts";
 import { appendReply, ReplyReader } from "./reply-stream.ts";
 import { capacityOf, WorkerRegistry } from "./worker-registry.ts";
 
@@ -33,6 +34,9 @@ interface JobData {
 
 const JOB_NAME = "batch";
 
+/** The wait after Redis refused to give a job, as it does while it loads its data. */
+const TAKE_RETRY_MS = 200;
+
 /**
  * The broker on Redis: a batch is one BullMQ job, a lease its lock. Jobs are taken by BullMQ's manual API, so that the
  * executor decides when another batch is admitted; and reports go to the runner's own stream, not to BullMQ's events,
@@ -45,7 +49,11 @@ export class BullMqBroker implements Broker {
   readonly #registry: WorkerRegistry;
 
   /** @throws InvalidOptionError, BrokerUnavailableError, RedisUnsuitableError */
-  static async connect({ redisUrl, namespace, queue = DEFAULT_QUEUE }: BullMqBrokerOptions): Promise<BullMqBroker> {
+  static async connect({
+    redisUrl,
+    namespace,
+    queue = DEFAULT_QUEUE,
+  }: BullMqBrokerOptions): Promise<BullMqBroker> {
     const keys = keysOf(namespace);
     const redis = await connectRedis(redisUrl);
     try {
@@ -79,7 +87,8 @@ export class BullMqBroker implements Broker {
 
   async close(): Promise<void> {
     if (this.#redis.status === "end") return;
-    await this.#redis.quit().catch(() => this.#redis.disconnect());
+    if (this.#redis.status === "ready") await atMost(LEAVE_MS, this.#redis.quit());
+    this.#redis.disconnect();
   }
 
   /** Deletes everything of the namespace, when nobody uses it any more: what a private cluster leaves. */
@@ -101,11 +110,13 @@ class BullMqRunner implements RunnerLink {
   readonly #registry: WorkerRegistry;
   readonly #handlers: RunnerHandlers;
   readonly #outstanding = new Set<string>();
-  readonly #doubted = new Set<string>();
+  readonly #doubts: Doubts = new Map();
+  readonly #adding = new Set<Promise<void>>();
   #replies!: ReplyReader;
   #unsubscribe: (() => void) | undefined;
   #sweepTimer: NodeJS.Timeout | undefined;
   #isSweeping = false;
+  #isSweepDue = false;
   #isClosed = false;
 
   static async open(
@@ -148,14 +159,19 @@ class BullMqRunner implements RunnerLink {
   send(batch: Batch): void {
     this.#outstanding.add(batch.id);
     const data = { batch: Buffer.from(encodeBatch(batch)).toString("base64") };
-    this.#queue
+    const added = this.#queue
       .add(JOB_NAME, data, { jobId: batch.id, removeOnComplete: true, removeOnFail: true })
-      .catch((error: Error) => this.#lost(batch.id, `It could not be put into the queue: ${error.message}`));
+      .then(
+        () => {},
+        (error: Error) => this.#lost(batch.id, `It could not be put into the queue: ${error.message}`),
+      );
+    this.#adding.add(added);
+    void added.then(() => this.#adding.delete(added));
   }
 
   release(batchId: string): void {
     this.#outstanding.delete(batchId);
-    this.#doubted.delete(batchId);
+    this.#doubts.delete(batchId);
   }
 
   async close(): Promise<void> {
@@ -163,9 +179,15 @@ class BullMqRunner implements RunnerLink {
     this.#isClosed = true;
     clearInterval(this.#sweepTimer);
     this.#unsubscribe?.();
-    for (const batchId of this.#outstanding) await this.#removeJob(batchId).catch(ignore);
-    await this.#replies.close().catch(ignore);
+    await atMost(LEAVE_MS, this.#removeAll());
+    await atMost(LEAVE_MS, this.#replies.close());
     await this.#queue.close().catch(ignore);
+  }
+
+  /** Takes what is not accounted for out of the queue: also what is only on its way into it. */
+  async #removeAll(): Promise<void> {
+    await Promise.all(this.#adding);
+    for (const batchId of this.#outstanding) await this.#removeJob(batchId).catch(ignore);
   }
 
   #onReply(reply: Uint8Array): void {
@@ -180,26 +202,43 @@ class BullMqRunner implements RunnerLink {
 
   /** Looks at which workers live, and whether those that hold this runner's batches do. */
   async #sweep(): Promise<void> {
-    if (this.#isSweeping || this.#isClosed) return;
+    this.#isSweepDue = true;
+    if (this.#isSweeping) return;
     this.#isSweeping = true;
-    try {
-      const workers = await this.#registry.live();
-      this.#handlers.onCapacity(capacityOf(workers));
-      const live = new Set(workers.map(({ workerId }) => workerId));
-      const evidence = await Promise.all([...this.#outstanding].map((batchId) => this.#evidence(batchId)));
-      const still = evidence.filter(({ batchId }) => this.#outstanding.has(batchId));
-      for (const { batchId, reason } of findLost(still, live, this.#doubted)) {
-        await this.#removeJob(batchId);
-        this.#lost(batchId, reason);
-      }
-    } catch {
-      // Redis is away. The next sweep looks again.
-    } finally {
-      this.#isSweeping = false;
+    // News that comes during a look may be too late for it: then there is another.
+    while (this.#isSweepDue && !this.#isClosed) {
+      this.#isSweepDue = false;
+      await this.#look().catch(ignore); // Redis is away. The next sweep looks again.
+    }
+    this.#isSweeping = false;
+  }
+
+  /**
+   * Holders are read before the workers that live, and again after: between the two looks a worker may have joined and
+   * taken a batch, or finished one and left. Only who has gone and still holds a batch is dead.
+   */
+  async #look(): Promise<void> {
+    const evidence = await this.#evidence();
+    const workers = await this.#registry.live();
+    if (this.#isClosed) return;
+    this.#handlers.onCapacity(capacityOf(workers));
+    const live = new Set(workers.map(({ workerId }) => workerId));
+    const gone = new Set(
+      evidence.flatMap(({ holder }) => (holder === null || live.has(holder) ? [] : [holder])),
+    );
+    const latest = gone.size === 0 ? evidence : await this.#evidence();
+    const still = latest.filter(({ batchId }) => this.#outstanding.has(batchId));
+    for (const { batchId, reason } of findLost(still, gone, this.#doubts, performance.now())) {
+      await this.#removeJob(batchId);
+      this.#lost(batchId, reason);
     }
   }
 
-  async #evidence(batchId: string): Promise<BatchEvidence> {
+  #evidence(): Promise<BatchEvidence[]> {
+    return Promise.all([...this.#outstanding].map((batchId) => this.#evidenceOf(batchId)));
+  }
+
+  async #evidenceOf(batchId: string): Promise<BatchEvidence> {
     const [holder, [addedAt, takenAt]] = await Promise.all([
       this.#redis.get(this.#keys.lease(this.#queue.name, batchId)),
       this.#redis.hmget(this.#keys.job(this.#queue.name, batchId), "timestamp", "processedOn"),
@@ -224,6 +263,7 @@ class BullMqWorker implements WorkerLink {
   readonly #worker: Worker<JobData>;
   readonly #workerId: string;
   readonly #held = new Map<string, Job<JobData>>();
+  readonly #finishing = new Set<Promise<void>>();
   #withdraw!: () => Promise<void>;
   #renewalTimer: NodeJS.Timeout | undefined;
   #isTaking = true;
@@ -263,7 +303,7 @@ class BullMqWorker implements WorkerLink {
   async take(): Promise<Delivery | undefined> {
     while (this.#isTaking) {
       // The worker's id is the lock's token: whoever looks at a lock knows who holds it.
-      const job = await this.#worker.getNextJob(this.#workerId).catch(() => undefined);
+      const job = await this.#worker.getNextJob(this.#workerId).catch(() => sleep(TAKE_RETRY_MS));
       if (job === undefined) continue;
       const delivery = this.#deliver(job);
       if (delivery !== undefined) return delivery;
@@ -286,7 +326,9 @@ class BullMqWorker implements WorkerLink {
     this.#isClosed = true;
     this.stopTaking();
     clearInterval(this.#renewalTimer);
-    await this.#withdraw().catch(ignore);
+    // What is finished counts as finished before the worker counts as gone.
+    await atMost(LEAVE_MS, Promise.all(this.#finishing));
+    await atMost(LEAVE_MS, this.#withdraw());
     // `close()` without force waits for ever when Redis is away (bullmq issue 4656).
     await this.#worker.close(true).catch(ignore);
   }
@@ -313,7 +355,10 @@ class BullMqWorker implements WorkerLink {
     const job = this.#held.get(jobId);
     this.#held.delete(jobId);
     // Fails when the lease was lost; then the runner has sent the calls again and ignores what we reported.
-    job?.moveToCompleted(null, this.#workerId, false).catch(ignore);
+    const finished = job?.moveToCompleted(null, this.#workerId, false).then(ignore, ignore);
+    if (finished === undefined) return;
+    this.#finishing.add(finished);
+    void finished.then(() => this.#finishing.delete(finished));
   }
 
   async #renewLeases(): Promise<void> {

@@ -1,5 +1,11 @@
-import { NoWorkersError, type Call, type Outcome, WorkerLostError } from "@millrace/core";
-import { decode, EncodedValue, processLogger, type TaskDefinition, writeLogLine } from "@millrace/core/internal";
+import { type Call, NoWorkersError, type Outcome, WorkerLostError } from "@millrace/core";
+import {
+  decode,
+  EncodedValue,
+  processLogger,
+  type TaskDefinition,
+  writeLogLine,
+} from "@millrace/core/internal";
 import { BatchBuilder } from "./batch-builder.ts";
 import { costMs, planBatch } from "./batch-plan.ts";
 import { type Broker, type Capacity, DEFAULT_QUEUE, type RunnerLink } from "./broker.ts";
@@ -91,10 +97,11 @@ export class Dispatcher {
   #flush(): void {
     this.#submitsThisTurn = 0;
     if (this.#capacity.slots === 0) {
-      if (this.#backlog.size + this.#suspects.size > 0) this.#startNoWorkersTimers();
+      if (this.#unsettled > 0) this.#startNoWorkersTimers();
       return;
     }
-    for (let entry = this.#suspects.shift(); entry !== undefined; entry = this.#suspects.shift()) this.#send([entry]);
+    for (let entry = this.#suspects.shift(); entry !== undefined; entry = this.#suspects.shift())
+      this.#send([entry]);
     for (;;) {
       const count = planBatch({
         ...this.#capacity,
@@ -117,7 +124,8 @@ export class Dispatcher {
         builder.add(entry.sequence, entry.call);
       } catch (error) {
         // Its arguments cannot travel, or its module has no place in the project: that is this call's failure alone.
-        entry.call.settle({ type: "threw", error, retriable: false });
+        // Later, since a runner never settles a call within its submit.
+        queueMicrotask(() => entry.call.settle({ type: "threw", error, retriable: false }));
         continue;
       }
       entry.batchId = batchId;
@@ -141,11 +149,14 @@ export class Dispatcher {
       if (entry === undefined) continue; // Settled already, by another delivery: the first outcome won.
       const { task } = entry.call;
       if (outcome.kind === "crashed") {
-        if (entry.batchId === report.batchId) this.#crashed(entry, decode(outcome.payload) as Error);
+        if (entry.batchId === report.batchId) this.#crashed(entry, decodeError(outcome.payload) as Error);
         continue;
       }
       let sum = observed.get(task);
-      if (sum === undefined) observed.set(task, (sum = { calls: 0, micros: 0 }));
+      if (sum === undefined) {
+        sum = { calls: 0, micros: 0 };
+        observed.set(task, sum);
+      }
       sum.calls++;
       sum.micros += outcome.durationMicros;
       this.#withdraw(entry);
@@ -193,6 +204,10 @@ export class Dispatcher {
     this.#flush();
   }
 
+  get #unsettled(): number {
+    return this.#backlog.size + this.#suspects.size + this.#outstanding.size;
+  }
+
   #startNoWorkersTimers(): void {
     if (this.#noWorkersTimers.length > 0) return;
     const queue = this.#options.queue ?? DEFAULT_QUEUE;
@@ -200,10 +215,19 @@ export class Dispatcher {
     const error = new NoWorkersError(queue, noWorkersTimeoutSeconds);
     this.#noWorkersTimers = [
       setTimeout(() => {
-        processLogger().warn({ queue, waiting: this.#backlog.size }, "calls wait: no worker serves their queue");
+        const waiting = this.#unsettled;
+        if (waiting > 0) processLogger().warn({ queue, waiting }, "calls wait: no worker serves their queue");
       }, NO_WORKERS_WARNING_MS),
       setTimeout(() => {
-        const waiting = [...this.#suspects.take(this.#suspects.size), ...this.#backlog.take(this.#backlog.size)];
+        // Those in the broker wait as well. Their batches are not released: the link takes them out when it closes.
+        const waiting = [
+          ...this.#outstanding.values(),
+          ...this.#suspects.take(this.#suspects.size),
+          ...this.#backlog.take(this.#backlog.size),
+        ];
+        this.#outstanding.clear();
+        this.#outstandingMs = 0;
+        this.#batches.clear();
         this.#noWorkersTimers = [];
         for (const { call } of waiting) call.settle({ type: "crashed", error });
       }, noWorkersTimeoutSeconds * 1000),
@@ -222,10 +246,27 @@ function toOutcome({ kind, payload }: CallOutcome): Outcome {
       return { type: "returned", value: new EncodedValue(payload) };
     case "threw":
     case "threw-for-good":
-      return { type: "threw", error: decode(payload), retriable: kind === "threw" };
+      return { type: "threw", error: decodeError(payload), retriable: kind === "threw" };
     case "returned-state":
-      return { type: "returned", value: decode(payload) };
+      return decodedState(payload);
     case "crashed":
-      return { type: "crashed", error: decode(payload) as Error };
+      return { type: "crashed", error: decodeError(payload) as Error };
+  }
+}
+
+/** What a call failed with; or, when its bytes cannot be read here, what is wrong with them: the call has ended either way. */
+function decodeError(payload: Uint8Array): unknown {
+  try {
+    return decode(payload);
+  } catch (error) {
+    return error;
+  }
+}
+
+function decodedState(payload: Uint8Array): Outcome {
+  try {
+    return { type: "returned", value: decode(payload) };
+  } catch (error) {
+    return { type: "threw", error, retriable: false };
   }
 }

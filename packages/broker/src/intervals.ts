@@ -15,6 +15,12 @@ export const SWEEP_MS = HEARTBEAT_MS;
 export const LEASE_MS = 3 * HEARTBEAT_TTL_MS;
 export const LEASE_RENEWAL_MS = LEASE_MS / 3;
 
+/** How long a doubt about a batch must last: its last report may be on the way. */
+export const DOUBT_MS = SWEEP_MS / 2;
+
+/** How long leaving may take. What could not be told to a Redis that is away, it learns when times to live run out. */
+export const LEAVE_MS = 2_000;
+
 /** What a runner leaves in Redis when it dies disappears after this. */
 export const REPLIES_TTL_MS = 60_000;
 export const REPLIES_RENEWAL_MS = REPLIES_TTL_MS / 4;

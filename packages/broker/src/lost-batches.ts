@@ -1,3 +1,5 @@
+import { DOUBT_MS } from "./intervals.ts";
+
 /** What Redis says of one batch that a runner waits for. */
 export interface BatchEvidence {
   readonly batchId: string;
@@ -8,6 +10,9 @@ export interface BatchEvidence {
   readonly isTaken: boolean;
 }
 
+/** Since when there has been a doubt about a batch, by its id: what `findLost` remembers between looks. */
+export type Doubts = Map<string, number>;
+
 export interface LostBatch {
   readonly batchId: string;
   readonly reason: string;
@@ -17,12 +22,13 @@ export interface LostBatch {
  * Which batches will not be finished by those that have them.
  *
  * A batch that is taken and has no lease, or that does not exist, may just be finished, with its last report still on
- * the way: it counts as lost only when it was already so at the last look (`doubted`, which is updated).
+ * the way: it counts as lost only when it has been so for DOUBT_MS. (`doubts` is updated.)
  */
 export function findLost(
   evidence: readonly BatchEvidence[],
-  liveWorkers: ReadonlySet<string>,
-  doubted: Set<string>,
+  deadWorkers: ReadonlySet<string>,
+  doubts: Doubts,
+  now: number,
 ): LostBatch[] {
   const lost: LostBatch[] = [];
   for (const { batchId, holder, exists, isTaken } of evidence) {
@@ -31,15 +37,15 @@ export function findLost(
       : isTaken && holder === null
         ? "The lease on the batch ran out."
         : undefined;
-    if (holder !== null && !liveWorkers.has(holder)) {
+    if (holder !== null && deadWorkers.has(holder)) {
       lost.push({ batchId, reason: `Worker ${holder} died or was cut off: its heartbeat ended.` });
-    } else if (doubt !== undefined && doubted.has(batchId)) {
-      lost.push({ batchId, reason: doubt });
     } else if (doubt !== undefined) {
-      doubted.add(batchId);
-      continue;
+      const since = doubts.get(batchId) ?? now;
+      doubts.set(batchId, since);
+      if (now - since < DOUBT_MS) continue;
+      lost.push({ batchId, reason: doubt });
     }
-    doubted.delete(batchId);
+    doubts.delete(batchId);
   }
   return lost;
 }

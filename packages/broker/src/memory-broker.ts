@@ -1,5 +1,13 @@
 import { randomUUID } from "node:crypto";
-import type { Broker, Capacity, Delivery, RunnerHandlers, RunnerLink, WorkerInfo, WorkerLink } from "./broker.ts";
+import type {
+  Broker,
+  Capacity,
+  Delivery,
+  RunnerHandlers,
+  RunnerLink,
+  WorkerInfo,
+  WorkerLink,
+} from "./broker.ts";
 import type { Batch, EncodedReport } from "./messages.ts";
 import { Queue } from "./queue.ts";
 
@@ -36,6 +44,7 @@ export class MemoryBroker implements Broker {
 
   /** @internal */
   enqueue(batch: Batch): void {
+    if (!this.#runners.has(batch.runnerId)) return;
     for (const worker of this.#workers.values()) if (worker.offer(batch)) return;
     this.#waiting.push(batch);
   }

@@ -100,10 +100,15 @@ export function decodeBatch(bytes: Uint8Array): Batch {
   const batch: Batch = {
     id: asText(id),
     runnerId: asText(runnerId),
-    logLevel: LOG_LEVELS[(LOG_LEVELS as readonly unknown[]).indexOf(logLevel)] ?? refuse("a log level", logLevel),
+    logLevel:
+      LOG_LEVELS[(LOG_LEVELS as readonly unknown[]).indexOf(logLevel)] ?? refuse("a log level", logLevel),
     tasks: asList(tasks).map((fields) => {
       const [module, entry, name] = asList(fields);
-      return { module: asText(module), entry: entry === null ? undefined : asText(entry), name: asText(name) };
+      return {
+        module: asText(module),
+        entry: entry === null ? undefined : asText(entry),
+        name: asText(name),
+      };
     }),
     contexts: asList(contexts).map((fields) => {
       const [scopeId, flowRunId, flowName, tags, logConsole] = asList(fields);
@@ -128,6 +133,8 @@ export function decodeBatch(bytes: Uint8Array): Batch {
       };
     }),
   };
+  // Nothing would ever end such a batch, so that its worker would hold it for ever.
+  if (batch.calls.length === 0) return refuse("a call or more", "none");
   for (const { task, context } of batch.calls) {
     if (task >= batch.tasks.length || context >= batch.contexts.length) {
       return refuse("a call of a task and a context that the batch lists", `indexes ${task} and ${context}`);
@@ -166,7 +173,9 @@ export function decodeReport(bytes: Uint8Array): Report {
 function decodeMessage(what: string, bytes: Uint8Array, length: number): readonly unknown[] {
   const fields = unpackMessage(bytes);
   if (!Array.isArray(fields) || fields[0] !== WIRE_VERSION || fields.length !== length) {
-    const got = Array.isArray(fields) ? `version ${String(fields[0])} with ${fields.length} fields` : typeof fields;
+    const got = Array.isArray(fields)
+      ? `version ${String(fields[0])} with ${fields.length} fields`
+      : typeof fields;
     throw new DecodeError(
       `${what} of wire version ${WIRE_VERSION}`,
       `${got}; run the same version of Millrace in flows and workers`,
@@ -180,7 +189,9 @@ function asText(value: unknown): string {
 }
 
 function asCount(value: unknown): number {
-  return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : refuse("a whole number", value);
+  return Number.isSafeInteger(value) && (value as number) >= 0
+    ? (value as number)
+    : refuse("a whole number", value);
 }
 
 function asList(value: unknown): readonly unknown[] {

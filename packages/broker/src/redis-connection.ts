@@ -22,8 +22,10 @@ export async function connectRedis(url: string): Promise<Redis> {
   redis.on("error", (error: Error) => {
     lastError = error; // ioredis reports every failed try; the retry strategy goes on.
   });
+  let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<never>((_, reject) => {
-    setTimeout(() => reject(lastError ?? new Error(`no answer within ${CONNECT_TIMEOUT_MS / 1000} s`)), CONNECT_TIMEOUT_MS).unref();
+    const late = () => reject(lastError ?? new Error(`no answer within ${CONNECT_TIMEOUT_MS / 1000} s`));
+    timer = setTimeout(late, CONNECT_TIMEOUT_MS);
   });
   redis.options.retryStrategy = (times) => (isUp ? Math.min(50 * 2 ** times, LONGEST_RETRY_MS) : null);
   try {
@@ -34,7 +36,19 @@ export async function connectRedis(url: string): Promise<Redis> {
     redis.disconnect();
     const cause = lastError ?? (error as Error);
     throw new BrokerUnavailableError(withoutPassword(url), cause.message, { cause });
+  } finally {
+    clearTimeout(timer);
   }
+}
+
+/** Resolves with what was asked, or when the time is over: a Redis that is away must not keep anyone from leaving. */
+export async function atMost(milliseconds: number, asked: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, milliseconds);
+  });
+  await Promise.race([asked.catch(() => {}), late]);
+  clearTimeout(timer);
 }
 
 /** A connection of its own for commands that block, to the same server. */
@@ -50,23 +64,27 @@ type LegacyOptions = RedisOptions & { replyMapping: "legacy" };
 
 function redisOptions(url: string): LegacyOptions {
   const common: LegacyOptions = { maxRetriesPerRequest: null, lazyConnect: true, replyMapping: "legacy" };
-  if (url.startsWith("unix://")) return { ...common, path: url.slice("unix://".length) };
+  if (url.startsWith("unix:///")) return { ...common, path: url.slice("unix://".length) };
   let parsed: URL;
+  let username: string;
+  let password: string;
   try {
     parsed = new URL(url);
+    username = decodeURIComponent(parsed.username);
+    password = decodeURIComponent(parsed.password);
   } catch {
     return refuse(url);
   }
   if (parsed.protocol !== "redis:" && parsed.protocol !== "rediss:") return refuse(url);
-  const db = parsed.pathname.length > 1 ? Number(parsed.pathname.slice(1)) : 0;
-  if (!Number.isInteger(db)) return refuse(url);
+  const db = /^\/?(\d*)$/.exec(parsed.pathname)?.[1];
+  if (db === undefined) return refuse(url);
   return {
     ...common,
     host: parsed.hostname.replace(/^\[|\]$/g, "") || "127.0.0.1",
     port: parsed.port === "" ? 6379 : Number(parsed.port),
-    db,
-    ...(parsed.username !== "" && { username: decodeURIComponent(parsed.username) }),
-    ...(parsed.password !== "" && { password: decodeURIComponent(parsed.password) }),
+    db: Number(db),
+    ...(username !== "" && { username }),
+    ...(password !== "" && { password }),
     ...(parsed.protocol === "rediss:" && { tls: {} }),
   };
 }
@@ -75,9 +93,9 @@ function refuse(url: string): never {
   throw new InvalidOptionError("the Redis URL", "redis://…, rediss://… or unix:///…", withoutPassword(url));
 }
 
-/** The URL as it may be shown and logged. */
+/** The URL as it may be shown and logged. A password that was not escaped may hold `@` and `/`: all before the last `@` goes. */
 export function withoutPassword(url: string): string {
-  return url.replace(/\/\/([^@/]*)@/, (_, user: string) => `//${user.split(":")[0]}:***@`);
+  return url.replace(/\/\/(.*)@/s, (_, user: string) => `//${user.split(":")[0]}:***@`);
 }
 
 const LEAST_VERSION = [6, 2] as const;

@@ -1,5 +1,5 @@
-import type { Keys } from "./keys.ts";
 import { REPLIES_RENEWAL_MS, REPLIES_TTL_MS } from "./intervals.ts";
+import type { Keys } from "./keys.ts";
 import { duplicateForBlocking, type Redis } from "./redis-connection.ts";
 
 /** Entries per read: a read brings what has gathered, within bounds. */
@@ -45,7 +45,10 @@ export class ReplyReader {
     this.#blocking = duplicateForBlocking(redis);
     this.#key = key;
     this.#onReply = onReply;
-    this.#renewal = setInterval(() => void redis.pexpire(key, REPLIES_TTL_MS).catch(ignore), REPLIES_RENEWAL_MS);
+    this.#renewal = setInterval(
+      () => void redis.pexpire(key, REPLIES_TTL_MS).catch(ignore),
+      REPLIES_RENEWAL_MS,
+    );
     this.#reading = this.#read(first);
   }
 

@@ -53,7 +53,7 @@ function captureFrames(): NodeJS.CallSite[] {
 }
 
 /** Native ESM reports a `file:` URL; CommonJS and Vitest report an absolute path; Node itself reports `node:…`. */
-function moduleUrlOf(fileName: string | null | undefined): string | undefined {
+export function moduleUrlOf(fileName: string | null | undefined): string | undefined {
   if (!fileName) return undefined;
   if (fileName.startsWith("file:")) return fileName.replace(/[?#].*$/, "");
   return isAbsolute(fileName) ? pathToFileURL(fileName).href : undefined;

@@ -47,9 +47,13 @@ export class ConcurrentSession implements RunnerSession {
 
 /** Executes a call in this process. Resolves when it has settled; returns undefined when it already has. */
 export function executeHere(call: Call, openNested: () => RunnerSession): Promise<void> | undefined {
-  const args = call.hasInputs
-    ? (replaceFutures(call.args, (future) => future.run.value()) as unknown[])
-    : call.args;
+  let args = call.args;
+  try {
+    if (call.hasInputs) args = replaceFutures(args, (future) => future.run.value()) as unknown[];
+  } catch (error) {
+    call.settle({ type: "threw", error, retriable: false }); // An input came from a worker and cannot be decoded here.
+    return undefined;
+  }
   const outcome = runAttempt(call.task, args, call, openNested);
   if (!(outcome instanceof Promise)) {
     call.settle(outcome);

@@ -1,5 +1,6 @@
 import { findFutures, replaceFutures } from "./dependencies.ts";
 import { TaskFuture } from "./future.ts";
+import { stateError } from "./run-error.ts";
 import { Tally } from "./run-scope.ts";
 import { State } from "./state.ts";
 
@@ -13,7 +14,10 @@ import { State } from "./state.ts";
  */
 export function resolveReturned(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
-  if (value instanceof State) return value.runId === undefined ? value : aggregateStates([value], value);
+  if (value instanceof State) {
+    const isMadeByHand = value.runId === undefined && value.isFinal(); // A run cannot end in a state that is not final.
+    return isMadeByHand ? value : aggregateStates([value], value);
+  }
   const members = Array.isArray(value) || value instanceof Set ? [...value] : [];
   const isAggregate = members.length > 0 && members.every(isFutureOrState);
   if (isAggregate && !members.some((member) => member instanceof TaskFuture)) {
@@ -47,7 +51,7 @@ async function resolveNested(value: unknown, futures: readonly TaskFuture<unknow
 function aggregateStates(states: readonly State[], value: unknown): unknown {
   const tally = new Tally();
   states.forEach((state, number) => {
-    tally.add(kindOf(state), number, () => state.data);
+    tally.add(kindOf(state), number, () => stateError(state));
   });
   return tally.completed === tally.total ? value : aggregate(tally);
 }

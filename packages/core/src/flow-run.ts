@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { captureConsole } from "./console-capture.ts";
-import { type ActiveContext, runInContext } from "./context.ts";
+import { type ActiveContext, activeContext, runInContext } from "./context.ts";
 import { describe, ParameterError } from "./errors.ts";
 import { aggregate, resolveReturned } from "./final-state.ts";
 import type { FlowDefinition } from "./flow.ts";
@@ -9,6 +9,7 @@ import { runError } from "./run-error.ts";
 import { RunScope } from "./run-scope.ts";
 import { State, type StateType } from "./state.ts";
 import type { RunnerSession } from "./task-runner.ts";
+import { inWorkerMode, never } from "./worker-mode.ts";
 
 /** One execution of a flow, started by `flow.start()`. */
 export class FlowRun<R> {
@@ -25,7 +26,8 @@ export class FlowRun<R> {
   ) {
     this.name = definition.name;
     this.#state = new State("PENDING", { runId: this.id });
-    this.#final = this.#run(definition, parameters, inherited);
+    this.#final =
+      inWorkerMode() && activeContext() === undefined ? never() : this.#run(definition, parameters, inherited);
   }
 
   /** The state of the run at this moment. */

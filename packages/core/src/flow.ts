@@ -6,7 +6,6 @@ import { FlowRun } from "./flow-run.ts";
 import * as rules from "./options.ts";
 import type { TaskRunner } from "./task-runner.ts";
 import type { Resolved } from "./types.ts";
-import { inWorkerMode, never } from "./worker-mode.ts";
 
 export interface FlowOptions {
   /** Default: the function's name. */
@@ -110,8 +109,7 @@ function makeFlow(definition: FlowDefinition): Flow<unknown, unknown> {
       tags: union(activeTags(), definition.tags),
       logConsole: definition.logConsole || (activeContext()?.logConsole ?? false),
     });
-  const call = (parameters?: unknown): Promise<unknown> =>
-    inWorkerMode() && activeContext() === undefined ? never() : start(parameters).result();
+  const call = (parameters?: unknown): Promise<unknown> => start(parameters).result();
   Object.defineProperty(call, "name", { value: definition.name });
   return Object.assign(call, {
     start,

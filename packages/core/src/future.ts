@@ -61,7 +61,9 @@ export class TaskFutureList<R> extends Array<TaskFuture<R>> {
 
   /** The values in order. Rejects as soon as one run fails, with its error; the others go on. */
   results(): Promise<R[]> {
-    return Promise.all(Array.from(this, (future) => future.result()));
+    const results = Promise.all(Array.from(this, (future) => future.result()));
+    results.catch(() => {}); // Nobody need await it, as with a single future's.
+    return results;
   }
 
   /** The final states in order, once all runs are final. Never rejects. */

@@ -1,6 +1,6 @@
 import pino, { type Logger } from "pino";
 import { activeContext, type RunContext } from "./context.ts";
-import { MissingContextError } from "./errors.ts";
+import { describe, MissingContextError } from "./errors.ts";
 import { type LogLevel, readSettings } from "./settings.ts";
 
 export type { Logger };
@@ -42,8 +42,17 @@ export function writeLogLine(line: string): void {
 /** The logger above all run loggers, for what belongs to no run. */
 export function processLogger(): Logger {
   // No `base`: the process id and host name of pino's default say less than the run's ids, and cost bytes per line.
-  root ??= pino({ level: logLevel(), base: null }, { write: writeLogLine });
+  root ??= pino({ level: logLevel(), base: null, serializers: { err: errorForLog } }, { write: writeLogLine });
   return root;
+}
+
+/** pino marks an error while it reads it, and so throws for a frozen one. No error may break what logs it. */
+function errorForLog(error: Error): unknown {
+  try {
+    return pino.stdSerializers.err(error);
+  } catch {
+    return describe(error);
+  }
 }
 
 const loggers = new WeakMap<RunContext, Logger>();

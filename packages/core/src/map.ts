@@ -16,17 +16,18 @@ export function unmapped<T>(value: T): Unmapped<T> {
 }
 
 /** What `map` takes for a parameter of type T: an iterable of Ts, or one T for all that is not iterable itself. */
-export type MapArgument<T> =
-  | Iterable<OrFuture<T>>
+export type MapArgument<T> = Iterable<OrFuture<T>> | WholeArgument<T>;
+
+type WholeArgument<T> =
   | Unmapped<OrFuture<T>>
   | TaskFuture<T>
   | (T extends string ? T : T extends Iterable<unknown> ? never : OrFuture<T>);
 
 export type MapArguments<Args extends readonly unknown[]> = { [K in keyof Args]: MapArgument<Args[K]> };
 
-/** As `MapArguments`, where the future of an iterable may stand for the iterable. */
+/** As `MapArguments`, with futures of iterables in place of iterables. Beside an iterable a future goes whole to every call. */
 export type MapArgumentsOrFutures<Args extends readonly unknown[]> = {
-  [K in keyof Args]: MapArgument<Args[K]> | TaskFuture<Iterable<Args[K]>>;
+  [K in keyof Args]: WholeArgument<Args[K]> | TaskFuture<Iterable<Args[K]>>;
 };
 
 /**
@@ -47,7 +48,8 @@ export function mapArguments(taskName: string, args: readonly unknown[]): unknow
   );
 }
 
-function isMapped(arg: unknown): arg is Iterable<unknown> {
+/** Does `map` take this argument apart? */
+export function isMapped(arg: unknown): arg is Iterable<unknown> {
   return (
     typeof arg === "object" &&
     arg !== null &&

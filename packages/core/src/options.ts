@@ -24,7 +24,7 @@ export function checkOptions<Options extends object>(
     throw new InvalidOptionError(`the options of ${where}`, "an object", options);
   }
   for (const [name, value] of Object.entries(options)) {
-    const rule = (rules as Record<string, OptionRule>)[name];
+    const rule = Object.hasOwn(rules, name) ? (rules as Record<string, OptionRule>)[name] : undefined;
     if (rule === undefined) throw new UnknownOptionError(where, name, Object.keys(rules));
     if (value !== undefined && !rule.accepts(value)) {
       throw new InvalidOptionError(`${name} of ${where}`, rule.expected, value);

@@ -1,5 +1,5 @@
-import { CancelledRunError, CrashedRunError, FailedRunError } from "./errors.ts";
-import type { StateType } from "./state.ts";
+import { CancelledRunError, CrashedRunError, FailedRunError, UnfinishedRunError } from "./errors.ts";
+import type { State, StateType } from "./state.ts";
 
 /**
  * What to throw at whoever asks for the value of a run that has none: what the user threw, as it was; otherwise an
@@ -11,3 +11,11 @@ export function runError(type: StateType, data: unknown, message: string, subjec
   if (type === "CANCELLED") return new CancelledRunError(words);
   return type === "CRASHED" ? new CrashedRunError(words) : new FailedRunError(words);
 }
+
+/** The same for a state that somebody holds: of a run, or made by hand. */
+export function stateError({ type, name, data, message, runId }: State): unknown {
+  if (!FAILURES.has(type)) return new UnfinishedRunError(runId ?? "(unknown)", name, message);
+  return runError(type, data, message, runId === undefined ? "A run" : `Run ${runId}`);
+}
+
+const FAILURES: ReadonlySet<StateType> = new Set(["FAILED", "CRASHED", "CANCELLED"]);

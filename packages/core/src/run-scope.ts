@@ -48,6 +48,16 @@ export class RunScope {
     }
   }
 
+  /** Keeps the scope from ending before `work`, which may make runs here, has settled. */
+  async during<T>(work: Promise<T>): Promise<T> {
+    this.#open++;
+    try {
+      return await work;
+    } finally {
+      this.closed();
+    }
+  }
+
   /** Resolves when no run made here is unfinished; from that moment on, none can be made. */
   async end(): Promise<void> {
     while (this.#open > 0) {

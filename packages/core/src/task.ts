@@ -1,10 +1,10 @@
-import { callSite } from "./call-site.ts";
+import { callSite, moduleUrlOf } from "./call-site.ts";
 import { activeContext, activeTags, union } from "./context.ts";
 import { findFuturesInArguments } from "./dependencies.ts";
 import { runDetached } from "./detached.ts";
 import { FlowRunEndedError, InvalidOptionError, MissingContextError, UnnamedError } from "./errors.ts";
 import { TaskFuture, TaskFutureList } from "./future.ts";
-import { type MapArguments, type MapArgumentsOrFutures, mapArguments } from "./map.ts";
+import { type MapArguments, type MapArgumentsOrFutures, isMapped, mapArguments } from "./map.ts";
 import * as rules from "./options.ts";
 import { registerTask } from "./registry.ts";
 import { MAX_RETRY_DELAYS } from "./retry.ts";
@@ -56,11 +56,17 @@ const optionRules: rules.OptionRules<TaskOptions> = {
   retryJitterFactor: rules.finiteNumber(0),
   crashRetries: rules.wholeNumber(0),
   logConsole: rules.flag,
-  module: rules.text,
+  module: {
+    expected: "the `file:` URL or the absolute path of a module, such as import.meta.url",
+    accepts: (value) => typeof value === "string" && moduleUrlOf(value) !== undefined,
+  },
 };
 
+// Without those of a task's identity: by another name or module, no worker would find the task.
+const { name: _name, module: _module, ...optionRulesOfRuns } = optionRules;
+
 const callOptionRules: rules.OptionRules<TaskCallOptions> = {
-  ...optionRules,
+  ...optionRulesOfRuns,
   waitFor: {
     expected: "an array of futures",
     accepts: (value) => Array.isArray(value) && value.every((item) => item instanceof TaskFuture),
@@ -117,7 +123,7 @@ export function task<Args extends readonly unknown[], R>(
     fn: fn as TaskDefinition["fn"],
     name,
     callSite: callSite(),
-    module: options.module,
+    module: moduleUrlOf(options.module),
     ...DEFAULTS,
     ...settled(options, DEFAULTS.retries),
   };
@@ -151,17 +157,21 @@ function makeTask<Args extends readonly unknown[], R>(
   definition: TaskDefinition,
   waitFor: readonly TaskFuture<unknown>[] | undefined,
 ): Task<Args, R> {
-  const submit = (...args: unknown[]) => {
-    const scope = inWorkerMode() && activeContext() === undefined ? IDLE_SCOPE : currentScope(definition.name, "submit");
-    return new TaskFuture<R>(startRun(definition, args, waitFor, scope));
-  };
+  const scopeFor = (how: string) =>
+    inWorkerMode() && activeContext() === undefined ? IDLE_SCOPE : currentScope(definition.name, how);
+  const submit = (...args: unknown[]) =>
+    new TaskFuture<R>(startRun(definition, args, waitFor, scopeFor("submit")));
   const methods = {
     submit,
     map: (...args: unknown[]) => {
       const list = (whole: readonly unknown[]) =>
         TaskFutureList.from(mapArguments(definition.name, whole), (row) => submit(...row)) as TaskFutureList<R>;
-      const hasIterable = args.some((arg) => typeof arg === "object" && arg !== null && Symbol.iterator in arg);
-      return hasIterable ? list(args) : resolveTopLevel(args).then(list);
+      const isIterableLater = !args.some(isMapped) && args.some((arg) => arg instanceof TaskFuture);
+      if (!isIterableLater) return list(args);
+      const inputs = resolveTopLevel(args);
+      const later = scopeFor("map").during(inputs.then(list));
+      inputs.catch(() => later.catch(ignore)); // Nobody need await it: the failure counts where it happened.
+      return later;
     },
     withOptions: (given: TaskCallOptions) => {
       rules.checkOptions("withOptions()", given, callOptionRules);
@@ -205,6 +215,8 @@ function startRun(
   run.start(inputs, waitFor);
   return run;
 }
+
+function ignore(): void {}
 
 /** Where submits go that must not act (see worker-mode.ts): their runs never start. */
 const IDLE_SESSION: RunnerSession = { submit() {}, async close() {} };

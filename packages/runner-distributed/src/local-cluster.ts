@@ -76,6 +76,8 @@ export class LocalCluster {
    */
   start(): Promise<this> {
     if (inWorkerMode()) return never();
+    // One that was started and closed is not there either: a runner would wait for workers that never come.
+    if (this.#closed !== undefined) return Promise.reject(closedError());
     this.#started ??= this.#start();
     return this.#started;
   }
@@ -176,9 +178,7 @@ export class LocalCluster {
   }
 
   #assertOpen(): void {
-    if (this.#closed !== undefined) {
-      throw new WorkerStartError("Expected an open local cluster, got one that is closed. Make a new LocalCluster.");
-    }
+    if (this.#closed !== undefined) throw closedError();
   }
 
   // ---- Waiting for workers ---------------------------------------------------------------------------------------
@@ -197,4 +197,8 @@ export class LocalCluster {
       });
     });
   }
+}
+
+function closedError(): WorkerStartError {
+  return new WorkerStartError("Expected an open local cluster, got one that is closed. Make a new LocalCluster.");
 }

@@ -112,7 +112,11 @@ async function ready(child: ChildProcess, exit: Promise<string>): Promise<void> 
     });
     timer = setTimeout(() => {
       child.kill("SIGKILL");
-      reject(new WorkerStartError(`Expected a worker process to be ready within ${START_TIMEOUT_MS / 1000} s, it was not.`));
+      reject(
+        new WorkerStartError(
+          `Expected a worker process to be ready within ${START_TIMEOUT_MS / 1000} s, it was not.`,
+        ),
+      );
     }, START_TIMEOUT_MS);
   });
   const death = exit.then((reason) => {

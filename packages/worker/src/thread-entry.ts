@@ -1,6 +1,12 @@
 import { decodeBatch } from "@millrace/broker/messages";
 import { logTo, setLogLevel } from "@millrace/core";
-import { activeContext, encode, enterWorkerMode, processLogger, setProjectRoot } from "@millrace/core/internal";
+import {
+  activeContext,
+  encode,
+  enterWorkerMode,
+  processLogger,
+  setProjectRoot,
+} from "@millrace/core/internal";
 import { CallRunner } from "./call-runner.ts";
 import { ModuleLoader } from "./module-loader.ts";
 import type { FromThread, ThreadStart } from "./thread-protocol.ts";

@@ -66,7 +66,11 @@ export class ThreadExecutor implements Executor {
   #modules: readonly string[] = [];
   #isClosed = false;
 
-  constructor({ threads, root = currentProjectRoot(), tsx = tsxOf(process.execArgv) }: ThreadExecutorOptions) {
+  constructor({
+    threads,
+    root = currentProjectRoot(),
+    tsx = tsxOf(process.execArgv),
+  }: ThreadExecutorOptions) {
     this.threads = threads;
     this.#root = root;
     this.#tsx = tsx;

@@ -17,4 +17,7 @@ export interface ThreadStart {
 }
 
 /** What a thread sends: one word on its start (an error is encoded), then reports as bytes. */
-export type FromThread = { readonly type: "ready" } | { readonly type: "failed"; readonly error: Uint8Array } | Uint8Array;
+export type FromThread =
+  | { readonly type: "ready" }
+  | { readonly type: "failed"; readonly error: Uint8Array }
+  | Uint8Array;

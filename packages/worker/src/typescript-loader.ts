@@ -44,7 +44,9 @@ function findTsx(places: readonly (string | undefined)[]): string {
       // Not there: the next place.
     }
   }
-  throw new Error("tsx, a dependency of @millrace/worker, is not installed: reinstall the project's dependencies");
+  throw new Error(
+    "tsx, a dependency of @millrace/worker, is not installed: reinstall the project's dependencies",
+  );
 }
 
 /** The tsx that a process was started with: `npx tsx` leaves `--import file:///…/tsx/dist/loader.mjs` in its arguments. */
@@ -52,7 +54,11 @@ export function tsxOf(execArgv: readonly string[]): string | undefined {
   for (const argument of execArgv) {
     const file = /(?:^|=)((?:file:\/\/)?\/.*[\\/]tsx[\\/]dist[\\/].*)$/.exec(argument)?.[1];
     if (file === undefined) continue;
-    const manifest = join(dirname(file.startsWith("file:") ? fileURLToPath(file) : file), "..", "package.json");
+    const manifest = join(
+      dirname(file.startsWith("file:") ? fileURLToPath(file) : file),
+      "..",
+      "package.json",
+    );
     if (existsSync(manifest)) return manifest;
   }
   return undefined;

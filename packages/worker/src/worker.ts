@@ -26,10 +26,19 @@ export class Worker {
   #stopped: Promise<void> | undefined;
 
   /** Starts the executor and joins the broker. @throws WorkerStartError, BrokerUnavailableError */
-  static async start({ broker, executor, workerId = randomUUID(), modules = [] }: WorkerOptions): Promise<Worker> {
+  static async start({
+    broker,
+    executor,
+    workerId = randomUUID(),
+    modules = [],
+  }: WorkerOptions): Promise<Worker> {
     await executor.start(modules);
     try {
-      return new Worker(workerId, await broker.connectWorker({ workerId, threads: executor.threads }), executor);
+      return new Worker(
+        workerId,
+        await broker.connectWorker({ workerId, threads: executor.threads }),
+        executor,
+      );
     } catch (error) {
       await executor.close();
       throw error;

@@ -1,0 +1,98 @@
+import type { Broker, Capacity, Delivery, RunnerLink, WorkerLink } from "../src/broker.ts";
+import type { Batch, Report } from "../src/messages.ts";
+import { sampleBatch, sampleReport } from "./samples.ts";
+
+/** A runner that remembers what it was told, and can be waited for. */
+export class TestRunner {
+  readonly reports: Report[] = [];
+  readonly lost: { batchId: string; reason: string }[] = [];
+  readonly capacities: Capacity[] = [];
+  link!: RunnerLink;
+  readonly #waiting = new Set<() => void>();
+
+  static async join(broker: Broker): Promise<TestRunner> {
+    const runner = new TestRunner();
+    runner.link = await broker.connectRunner({
+      onReport: (report) => {
+        // As a dispatcher does once every call of a batch has an outcome. These batches have one call.
+        if (report.outcomes.length > 0) runner.link.release(report.batchId);
+        runner.#note(runner.reports, report);
+      },
+      onLost: (batchId, reason) => runner.#note(runner.lost, { batchId, reason }),
+      onCapacity: (capacity) => runner.#note(runner.capacities, capacity),
+    });
+    return runner;
+  }
+
+  /** Sends a batch of one call. */
+  send(args?: Uint8Array): Batch {
+    const batch = sampleBatch(this.link.runnerId, args);
+    this.link.send(batch);
+    return batch;
+  }
+
+  get lostIds(): string[] {
+    return this.lost.map(({ batchId }) => batchId).sort();
+  }
+
+  /** Resolves when the condition holds; looks after everything that the runner is told. */
+  until(condition: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      const look = () => {
+        if (!condition()) return;
+        this.#waiting.delete(look);
+        resolve();
+      };
+      this.#waiting.add(look);
+      look();
+    });
+  }
+
+  #note<T>(list: T[], item: T): void {
+    list.push(item);
+    for (const look of [...this.#waiting]) look();
+  }
+}
+
+let workers = 0;
+
+/** A worker whose every step is a test's. */
+export class TestWorker {
+  readonly workerId: string;
+  readonly link: WorkerLink;
+
+  static async join(broker: Broker, threads = 1, workerId = `worker-${++workers}`): Promise<TestWorker> {
+    return new TestWorker(workerId, await broker.connectWorker({ workerId, threads }));
+  }
+
+  private constructor(workerId: string, link: WorkerLink) {
+    this.workerId = workerId;
+    this.link = link;
+  }
+
+  /** Takes a batch, for which it waits. */
+  async take(): Promise<Delivery> {
+    const delivery = await this.link.take();
+    if (delivery === undefined) throw new Error("Expected a batch, got the end.");
+    return delivery;
+  }
+
+  /** Takes a batch, reports that its call returned, and finishes. */
+  async serveOne(): Promise<Batch> {
+    const delivery = await this.take();
+    delivery.report(sampleReport(delivery.batch.id));
+    delivery.finish();
+    return delivery.batch;
+  }
+
+  /** Serves every batch until it takes no more; gives their ids in order. */
+  async serveAll(): Promise<string[]> {
+    const served: string[] = [];
+    for (let delivery = await this.link.take(); delivery !== undefined; delivery = await this.link.take()) {
+      served.push(delivery.batch.id);
+      delivery.report(sampleReport(delivery.batch.id));
+      delivery.finish();
+    }
+    return served;
+  }
+}

@@ -1,0 +1,55 @@
+import {
+  type Batch,
+  type CallOutcome,
+  type EncodedReport,
+  encodeReport,
+  type Report,
+} from "../src/messages.ts";
+
+/** Bytes that are no text, every value of a byte once. */
+export const ALL_BYTES = Uint8Array.from({ length: 256 }, (_, index) => index);
+
+let count = 0;
+
+/** A batch of one call for this runner; brokers never look at what is in it. */
+export function sampleBatch(runnerId: string, args: Uint8Array = ALL_BYTES): Batch {
+  return {
+    id: `${runnerId}.${++count}`,
+    runnerId,
+    logLevel: "info",
+    tasks: [
+      { module: "src/tasks.ts", entry: undefined, name: "zähle → 数" },
+      { module: "src/more tasks.mjs", entry: "src/main.ts", name: "add" },
+    ],
+    contexts: [
+      { scopeId: "scope", flowRunId: "flow-run", flowName: "report", tags: ["a", "b"], logConsole: true },
+    ],
+    calls: [
+      {
+        sequence: 0,
+        task: 1,
+        context: 0,
+        number: 7,
+        attempt: 2,
+        args,
+        inputs: [ALL_BYTES, new Uint8Array()],
+      },
+    ],
+  };
+}
+
+/** A report that one call of the batch returned. */
+export function sampleReport(batchId: string, outcome: Partial<CallOutcome> = {}, logs = ""): EncodedReport {
+  const whole: CallOutcome = {
+    sequence: 0,
+    kind: "returned",
+    durationMicros: 12,
+    payload: ALL_BYTES,
+    ...outcome,
+  };
+  return encoded({ batchId, outcomes: [whole], logs });
+}
+
+export function encoded(report: Report): EncodedReport {
+  return { report, bytes: encodeReport(report) };
+}

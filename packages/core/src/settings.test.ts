@@ -1,0 +1,35 @@
+import { expect, test } from "vitest";
+import { InvalidOptionError } from "./errors.ts";
+import { LOG_LEVELS, readSettings } from "./settings.ts";
+
+test("an empty environment gives the defaults", () => {
+  expect(readSettings({})).toEqual({ redisUrl: undefined, logLevel: "info", searchPath: "" });
+});
+
+test("an empty variable counts as unset", () => {
+  expect(readSettings({ MILLRACE_REDIS_URL: "", MILLRACE_LOG_LEVEL: "" })).toEqual(readSettings({}));
+});
+
+test("each variable sets its setting", () => {
+  const settings = readSettings({
+    MILLRACE_REDIS_URL: "redis://queue:6379",
+    MILLRACE_LOG_LEVEL: "debug",
+    PATH: "/usr/bin",
+  });
+  expect(settings).toEqual({ redisUrl: "redis://queue:6379", logLevel: "debug", searchPath: "/usr/bin" });
+});
+
+test("it reads the environment of this process unless given another", () => {
+  expect(readSettings().searchPath).toBe(process.env.PATH);
+});
+
+test.each(LOG_LEVELS)("the log level may be %s", (level) => {
+  expect(readSettings({ MILLRACE_LOG_LEVEL: level }).logLevel).toBe(level);
+});
+
+test("a log level that there is not is an error that lists those that there are", () => {
+  expect(() => readSettings({ MILLRACE_LOG_LEVEL: "loud" })).toThrow(InvalidOptionError);
+  expect(() => readSettings({ MILLRACE_LOG_LEVEL: "loud" })).toThrow(
+    'Expected `MILLRACE_LOG_LEVEL` to be one of trace, debug, info, warn, error, fatal, silent, got "loud" (string).',
+  );
+});
