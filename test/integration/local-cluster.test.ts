@@ -48,7 +48,7 @@ function sumOn(cluster: LocalCluster | (() => LocalCluster | Promise<LocalCluste
 
 describe.each(BROKERS)("with broker %s", (broker, options) => {
   test("a cluster runs, serves flow runs one after the other and beside each other, and closes", async () => {
-    const cluster = new LocalCluster({ ...options, workers: 2 });
+    await using cluster = new LocalCluster({ ...options, workers: 2 });
     expect(cluster.workers).toBe(0);
     expect(await cluster.start()).toBe(cluster);
     expect(cluster.workers).toBe(2);
@@ -106,9 +106,8 @@ describe.each(BROKERS)("with broker %s", (broker, options) => {
   });
 
   test("close is safe to call twice, before the start, and during it", async () => {
-    const cluster = new LocalCluster({ ...options, workers: 1 });
-    const starting = cluster.start();
-    starting.catch(() => {});
+    await using cluster = new LocalCluster({ ...options, workers: 1 });
+    cluster.start().catch(() => {});
     await Promise.all([cluster.close(), cluster.close()]);
     await cluster.close();
     expect(cluster.workers).toBe(0);
@@ -124,6 +123,16 @@ describe.each(BROKERS)("with broker %s", (broker, options) => {
     const taskRunner = new DistributedTaskRunner({ cluster });
     const state = await sum.withOptions({ taskRunner }).start().wait();
     expect(state).toMatchObject({ type: "CRASHED", data: { code: "ERR_WORKER_START" } });
+  });
+
+  test("a cluster that is closed under a running flow ends its runs with an error", async () => {
+    await using gate = await Gate.make();
+    await using cluster = new LocalCluster({ ...options, workers: 1 });
+    const taskRunner = new DistributedTaskRunner({ cluster, noWorkersTimeoutSeconds: 0.1 });
+    const run = flow({ name: "left", taskRunner }, () => tasks.hold(gate.directory, "a")).start();
+    await gate.waitFor("the task runs", (starts) => starts.length === 1);
+    await cluster.close();
+    expect(await run.wait()).toMatchObject({ type: expect.stringMatching(/FAILED|CRASHED/), data: expect.any(Error) });
   });
 
   test("ten flow runs at once share one temporary cluster, which is closed after the last", async () => {

@@ -16,7 +16,7 @@ import { LEASE_MS, LEASE_RENEWAL_MS, LEAVE_MS, SWEEP_MS } from "./intervals.ts";
 import { type Keys, keysOf } from "./keys.ts";
 import { type BatchEvidence, type Doubts, findLost } from "./lost-batches.ts";
 import { type Batch, decodeBatch, decodeReport, encodeBatch } from "./messages.ts";
-import { atMost, checkRedis, connectRedis, type Redis } from "./redis-connection.ts";
+import { checkRedis, connectRedis, doneWithin, type Redis } from "./redis-connection.ts";
 import { appendReply, ReplyReader } from "./reply-stream.ts";
 import { capacityOf, WorkerRegistry } from "./worker-registry.ts";
 
@@ -47,6 +47,7 @@ export class BullMqBroker implements Broker {
   readonly #keys: Keys;
   readonly #queueName: string;
   readonly #registry: WorkerRegistry;
+  #closed: Promise<void> | undefined;
 
   /** @throws InvalidOptionError, BrokerUnavailableError, RedisUnsuitableError */
   static async connect({
@@ -85,10 +86,15 @@ export class BullMqBroker implements Broker {
     await this.#registry.remove(workerId);
   }
 
-  async close(): Promise<void> {
-    if (this.#redis.status === "end") return;
-    if (this.#redis.status === "ready") await atMost(LEAVE_MS, this.#redis.quit());
-    this.#redis.disconnect();
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    const hasQuit = this.#redis.status === "ready" && (await doneWithin(LEAVE_MS, this.#redis.quit()));
+    // After a quit, ioredis would keep a timer for the socket that has gone.
+    if (!hasQuit) this.#redis.disconnect();
   }
 
   /** Deletes everything of the namespace, when nobody uses it any more: what a private cluster leaves. */
@@ -179,8 +185,8 @@ class BullMqRunner implements RunnerLink {
     this.#isClosed = true;
     clearInterval(this.#sweepTimer);
     this.#unsubscribe?.();
-    await atMost(LEAVE_MS, this.#removeAll());
-    await atMost(LEAVE_MS, this.#replies.close());
+    await doneWithin(LEAVE_MS, this.#removeAll());
+    await doneWithin(LEAVE_MS, this.#replies.close());
     await this.#queue.close().catch(ignore);
   }
 
@@ -252,8 +258,12 @@ class BullMqRunner implements RunnerLink {
 
   /** BullMQ refuses to remove a job that is locked, also when the holder of the lock is dead. */
   async #removeJob(batchId: string): Promise<void> {
-    await this.#redis.del(this.#keys.lease(this.#queue.name, batchId));
-    await this.#queue.remove(batchId);
+    let isRemoved = false;
+    // Again when a worker took it, and locked it, between the two steps. It can be taken once.
+    for (let attempt = 1; !isRemoved && attempt <= 2; attempt++) {
+      await this.#redis.del(this.#keys.lease(this.#queue.name, batchId));
+      isRemoved = (await this.#queue.remove(batchId)) === 1;
+    }
   }
 }
 
@@ -267,6 +277,8 @@ class BullMqWorker implements WorkerLink {
   #withdraw!: () => Promise<void>;
   #renewalTimer: NodeJS.Timeout | undefined;
   #isTaking = true;
+  /** The `take` that waits. */
+  #taking: Promise<unknown> | undefined;
   #isClosed = false;
 
   static async open(
@@ -300,7 +312,15 @@ class BullMqWorker implements WorkerLink {
     this.#workerId = workerId;
   }
 
-  async take(): Promise<Delivery | undefined> {
+  take(): Promise<Delivery | undefined> {
+    const taking = this.#take().finally(() => {
+      this.#taking = undefined;
+    });
+    this.#taking = taking;
+    return taking;
+  }
+
+  async #take(): Promise<Delivery | undefined> {
     while (this.#isTaking) {
       // The worker's id is the lock's token: whoever looks at a lock knows who holds it.
       const job = await this.#worker.getNextJob(this.#workerId).catch(() => sleep(TAKE_RETRY_MS));
@@ -314,6 +334,7 @@ class BullMqWorker implements WorkerLink {
   stopTaking(): void {
     if (!this.#isTaking) return;
     this.#isTaking = false;
+    if (this.#taking === undefined) return;
     // Wakes a `take` that waits: BullMQ gives undefined when its blocking connection is cut, and connects again.
     void this.#worker
       .getBackend()
@@ -325,10 +346,11 @@ class BullMqWorker implements WorkerLink {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.stopTaking();
+    await doneWithin(LEAVE_MS, Promise.resolve(this.#taking));
     clearInterval(this.#renewalTimer);
     // What is finished counts as finished before the worker counts as gone.
-    await atMost(LEAVE_MS, Promise.all(this.#finishing));
-    await atMost(LEAVE_MS, this.#withdraw());
+    await doneWithin(LEAVE_MS, Promise.all(this.#finishing));
+    await doneWithin(LEAVE_MS, this.#withdraw());
     // `close()` without force waits for ever when Redis is away (bullmq issue 4656).
     await this.#worker.close(true).catch(ignore);
   }

@@ -41,14 +41,21 @@ export async function connectRedis(url: string): Promise<Redis> {
   }
 }
 
-/** Resolves with what was asked, or when the time is over: a Redis that is away must not keep anyone from leaving. */
-export async function atMost(milliseconds: number, asked: Promise<unknown>): Promise<void> {
+/** Was it done within the time? A Redis that is away must not keep anyone from leaving. Never rejects. */
+export async function doneWithin(milliseconds: number, asked: Promise<unknown>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, milliseconds);
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), milliseconds);
   });
-  await Promise.race([asked.catch(() => {}), late]);
-  clearTimeout(timer);
+  const done = asked.then(
+    () => true,
+    () => false,
+  );
+  try {
+    return await Promise.race([done, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** A connection of its own for commands that block, to the same server. */

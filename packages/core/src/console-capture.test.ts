@@ -56,3 +56,11 @@ test("what runs without logConsole, or outside of runs, writes to the console as
   expect(stdout).toBe("plain\noutside 1\n");
   expect(stderr.split("\n")).toEqual([expect.stringContaining('"msg":"captured"'), "error", ""]);
 });
+
+test("capturing is asked for once, and leaves the console of others as it was", async () => {
+  await flow({ name: "captured", logConsole: true }, () => console.info("captured"))();
+  const captured = console.info;
+  await flow({ name: "again", logConsole: true }, () => console.info("again"))();
+  expect(console.info).toBe(captured);
+  expect(written().map(({ msg }) => msg)).toEqual(["captured", "again"]);
+});

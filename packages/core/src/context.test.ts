@@ -37,7 +37,13 @@ describe("getRunContext", () => {
       return { seen: await future, taskRunId: future.taskRunId };
     }).start();
     const { seen, taskRunId } = await run.result();
-    expect(seen).toMatchObject({ flowRunId: run.id, flowName: "report", taskRunId, taskName: "context", attempt: 1 });
+    expect(seen).toMatchObject({
+      flowRunId: run.id,
+      flowName: "report",
+      taskRunId,
+      taskName: "context",
+      attempt: 1,
+    });
   });
 
   test("the attempt is counted from 1", async () => {
@@ -59,7 +65,10 @@ describe("getRunContext", () => {
       return [name, ...getRunContext().tags];
     });
     const meeting = flow({ name: "meeting" }, (name: string) => tags(name, () => meet(name)));
-    expect(await Promise.all([meeting("a"), meeting("b")])).toEqual([["a", "a"], ["b", "b"]]);
+    expect(await Promise.all([meeting("a"), meeting("b")])).toEqual([
+      ["a", "a"],
+      ["b", "b"],
+    ]);
   });
 
   test("a flow called in a task is a run of its own", async () => {
@@ -70,8 +79,8 @@ describe("getRunContext", () => {
   });
 
   test("what runs without context belongs to no run", async () => {
-    const escape = task({ name: "escape" }, () => runWithoutContext(() => getRunContext()));
-    await expect(escape()).rejects.toThrow(MissingContextError);
+    const loner = task({ name: "loner" }, () => runWithoutContext(() => getRunContext()));
+    await expect(loner()).rejects.toThrow(MissingContextError);
   });
 });
 

@@ -18,7 +18,7 @@ async function twoFutures(): Promise<[TaskFuture<string>, TaskFuture<string>]> {
   return holder.futures!;
 }
 const [a, b] = await twoFutures();
-const valueOf = (future: TaskFuture<unknown>) => (future === a ? "A" : "B");
+const letterOf = (future: TaskFuture<unknown>) => (future === a ? "A" : "B");
 
 class Row {
   readonly future = a;
@@ -46,7 +46,7 @@ test.each([
   ["dates", new Date()],
 ])("none are found in %s", (_, value) => {
   expect(findFutures(value)).toBeUndefined();
-  expect(replaceFutures(value, valueOf)).toBe(value);
+  expect(replaceFutures(value, letterOf)).toBe(value);
 });
 
 test("among arguments, futures are found past the ones without", () => {
@@ -63,7 +63,7 @@ test("a search goes round a cycle once", () => {
 
 test("futures are replaced wherever they are found", () => {
   const value = { list: [a, 1], map: new Map<unknown, unknown>([[a, b]]), set: new Set([b]), n: 1 };
-  expect(replaceFutures(value, valueOf)).toEqual({
+  expect(replaceFutures(value, letterOf)).toEqual({
     list: ["A", 1],
     map: new Map([["A", "B"]]),
     set: new Set(["B"]),
@@ -76,7 +76,7 @@ test("what is shared, or circular, stays so", () => {
   const shared = [a];
   const value: Record<string, unknown> = { x: shared, y: shared };
   value.self = value;
-  const replaced = replaceFutures(value, valueOf) as Record<string, unknown>;
+  const replaced = replaceFutures(value, letterOf) as Record<string, unknown>;
   expect(replaced.x).toEqual(["A"]);
   expect(replaced.y).toBe(replaced.x);
   expect(replaced.self).toBe(replaced);
@@ -84,18 +84,18 @@ test("what is shared, or circular, stays so", () => {
 
 test("objects keep their prototype, arrays their holes, and instances are passed on", () => {
   const bare = Object.assign(Object.create(null), { x: a });
-  expect(Object.getPrototypeOf(replaceFutures(bare, valueOf))).toBeNull();
+  expect(Object.getPrototypeOf(replaceFutures(bare, letterOf))).toBeNull();
   const sparse: unknown[] = [a];
   sparse[2] = 1;
-  expect(1 in (replaceFutures(sparse, valueOf) as unknown[])).toBe(false);
+  expect(1 in (replaceFutures(sparse, letterOf) as unknown[])).toBe(false);
   const row = new Row();
-  expect((replaceFutures([row, a], valueOf) as unknown[])[0]).toBe(row);
+  expect((replaceFutures([row, a], letterOf) as unknown[])[0]).toBe(row);
 });
 
 test("a key that is called __proto__ stays a key", () => {
   const value = JSON.parse('{"__proto__": {"polluted": true}}');
   value.x = a;
-  const replaced = replaceFutures(value, valueOf) as object;
+  const replaced = replaceFutures(value, letterOf) as object;
   expect(Object.hasOwn(replaced, "__proto__")).toBe(true);
   expect(Object.getPrototypeOf(replaced)).toBe(Object.prototype);
 });

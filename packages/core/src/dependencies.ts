@@ -86,7 +86,12 @@ class Replacement {
     }
     if (!isPlain(value)) return value;
     const copy = this.#remember(value, Object.create(Object.getPrototypeOf(value)) as Record<string, unknown>);
-    for (const key of Object.keys(value)) copy[key] = this.of((value as Record<string, unknown>)[key]);
+    for (const key of Object.keys(value)) {
+      const part = this.of((value as Record<string, unknown>)[key]);
+      // JSON.parse can make such a key; an assignment would set the copy's prototype.
+      if (key === "__proto__") Object.defineProperty(copy, key, { value: part, enumerable: true });
+      else copy[key] = part;
+    }
     return copy;
   }
 

@@ -37,7 +37,9 @@ describe("a flow that returns nothing takes its state from all of its task runs"
   });
 
   test("runs that never started because of a failed one count as not failed", async () => {
-    expect(await ending(() => void ok.submit(fails.submit()))).toMatchObject({ message: "1/2 states failed." });
+    expect(await ending(() => void ok.submit(fails.submit()))).toMatchObject({
+      message: "1/2 states failed.",
+    });
   });
 
   test("some cancelled: cancelled", async () => {
@@ -78,7 +80,11 @@ test("an exception wins over every other rule", async () => {
     ok.submit();
     throw boom;
   });
-  expect(state).toMatchObject({ type: "FAILED", data: boom, message: "Flow run encountered an exception: Error: boom" });
+  expect(state).toMatchObject({
+    type: "FAILED",
+    data: boom,
+    message: "Flow run encountered an exception: Error: boom",
+  });
 });
 
 describe("a returned state made by hand is the final state", () => {
@@ -95,16 +101,25 @@ describe("a returned state made by hand is the final state", () => {
   test("the call gives its data, or throws an error of its kind", async () => {
     expect(await resultOf(() => Completed({ data: 42 }))).toBe(42);
     await expect(resultOf(() => Failed({ data: boom }))).rejects.toBe(boom);
-    await expect(resultOf(() => Failed({ message: "no rows" }))).rejects.toThrow(new FailedRunError("no rows"));
+    await expect(resultOf(() => Failed({ message: "no rows" }))).rejects.toThrow(
+      new FailedRunError("no rows"),
+    );
     await expect(resultOf(() => Failed({ data: "no rows" }))).rejects.toThrow(new FailedRunError("no rows"));
-    await expect(resultOf(() => Cancelled({ message: "holiday" }))).rejects.toThrow(new CancelledRunError("holiday"));
-    await expect(resultOf(() => Crashed({ message: "no power" }))).rejects.toThrow(new CrashedRunError("no power"));
+    await expect(resultOf(() => Cancelled({ message: "holiday" }))).rejects.toThrow(
+      new CancelledRunError("holiday"),
+    );
+    await expect(resultOf(() => Crashed({ message: "no power" }))).rejects.toThrow(
+      new CrashedRunError("no power"),
+    );
     await expect(resultOf(() => Crashed())).rejects.toThrow(/Flow run .* of "f" ended CRASHED/);
   });
 
   test("one that is not final fails the run, which could not go on from it", async () => {
     for (const state of [new State("RUNNING"), new State("PENDING"), new State("SCHEDULED")]) {
-      expect(await ending(() => state)).toMatchObject({ type: "FAILED", message: "1/1 states are not final." });
+      expect(await ending(() => state)).toMatchObject({
+        type: "FAILED",
+        message: "1/1 states are not final.",
+      });
     }
   });
 });
@@ -115,14 +130,19 @@ describe("returned states of runs decide together", () => {
   });
 
   test("of a failed run: failed with its error", async () => {
-    expect(await ending(() => fails.submit().wait())).toMatchObject({ type: "FAILED", message: "1/1 states failed." });
+    expect(await ending(() => fails.submit().wait())).toMatchObject({
+      type: "FAILED",
+      message: "1/1 states failed.",
+    });
     await expect(resultOf(() => fails.submit().wait())).rejects.toBe(boom);
   });
 
   test("a list or a set, of which all, some or none completed", async () => {
     const states = async () => [await ok.submit().wait(), await fails.submit().wait()];
     expect(await ending(states)).toMatchObject({ type: "FAILED", message: "1/2 states failed.", data: boom });
-    expect(await ending(async () => new Set(await states()))).toMatchObject({ message: "1/2 states failed." });
+    expect(await ending(async () => new Set(await states()))).toMatchObject({
+      message: "1/2 states failed.",
+    });
     const completed = [Completed({ data: 1 }), Completed({ data: 2 })];
     expect(await ending(() => completed)).toMatchObject({ type: "COMPLETED", data: completed });
     expect(await ending(() => [Failed(), Cancelled()])).toMatchObject({ message: "1/2 states cancelled." });
@@ -160,12 +180,19 @@ describe("returned futures become their values", () => {
   });
 
   test("a list of futures and states, mixed", async () => {
-    expect(await resultOf(() => [ok.submit(1), Completed({ data: 2 })])).toMatchObject([1, { type: "COMPLETED" }]);
+    expect(await resultOf(() => [ok.submit(1), Completed({ data: 2 })])).toMatchObject([
+      1,
+      { type: "COMPLETED" },
+    ]);
     expect(await ending(() => [ok.submit(1), Failed()])).toMatchObject({ message: "1/2 states failed." });
   });
 
   test("at any depth of other values", async () => {
-    const value = () => ({ total: ok.submit(3), rows: [{ id: ok.submit(1) }], byName: new Map([["a", ok.submit(2)]]) });
+    const value = () => ({
+      total: ok.submit(3),
+      rows: [{ id: ok.submit(1) }],
+      byName: new Map([["a", ok.submit(2)]]),
+    });
     expect(await resultOf(value)).toEqual({ total: 3, rows: [{ id: 1 }], byName: new Map([["a", 2]]) });
   });
 
@@ -179,10 +206,18 @@ describe("the same rules make the state of a task run", () => {
 
   test.each([
     ["a state made by hand", () => Failed({ message: "no rows" }), { type: "FAILED", message: "no rows" }],
-    ["a state that is not final", () => new State("RUNNING"), { type: "FAILED", message: "1/1 states are not final." }],
+    [
+      "a state that is not final",
+      () => new State("RUNNING"),
+      { type: "FAILED", message: "1/1 states are not final." },
+    ],
     ["a list of states", () => [Failed(), Completed()], { type: "FAILED", message: "1/2 states failed." }],
     ["a future", () => ok.submit(1), { type: "COMPLETED", data: 1 }],
-    ["a list of futures", () => [ok.submit(1), fails.submit()], { type: "FAILED", message: "1/2 states failed." }],
+    [
+      "a list of futures",
+      () => [ok.submit(1), fails.submit()],
+      { type: "FAILED", message: "1/2 states failed." },
+    ],
     ["an object with a future", () => ({ n: ok.submit(1) }), { type: "COMPLETED", data: { n: 1 } }],
     ["nothing, after a task that failed", () => void fails.submit(), { type: "COMPLETED", data: undefined }],
   ])("%s", async (_, fn, expected) => {

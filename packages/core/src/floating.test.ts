@@ -36,7 +36,10 @@ describe("a failed task that nobody awaits never ends the process; it counts in 
   });
 
   test("mapped over the future of an iterable", async () => {
-    expect(await ending("give.map(fails.submit());")).toEqual({ type: "FAILED", message: "1/1 states failed." });
+    expect(await ending("give.map(fails.submit());")).toEqual({
+      type: "FAILED",
+      message: "1/1 states failed.",
+    });
   });
 
   test("beside a value that the flow returns: the flow is completed", async () => {
@@ -44,7 +47,8 @@ describe("a failed task that nobody awaits never ends the process; it counts in 
   });
 
   test("inside another task, which is completed", async () => {
-    const body = "const outer = async () => { fails(); fails.submit(); }; return (await import('@millrace/core')).task(outer)();";
+    const body =
+      "const outer = async () => { fails(); fails.submit(); }; return (await import('@millrace/core')).task(outer)();";
     expect(await ending(body)).toMatchObject({ type: "COMPLETED" });
   });
 });

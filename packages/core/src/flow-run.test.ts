@@ -26,7 +26,12 @@ describe("start", () => {
     await isRunning;
     expect(run.state).toMatchObject({ type: "RUNNING", runId: run.id });
     mayEnd.send();
-    expect(await run.wait()).toMatchObject({ type: "COMPLETED", name: "Completed", data: "value", runId: run.id });
+    expect(await run.wait()).toMatchObject({
+      type: "COMPLETED",
+      name: "Completed",
+      data: "value",
+      runId: run.id,
+    });
     expect(run.state).toBe(await run.wait());
     expect(await run.result()).toBe("value");
   });
@@ -127,7 +132,9 @@ describe("every task ends before its flow", () => {
     await run.wait();
     hasEnded.send();
     await expect(late).rejects.toThrow(FlowRunEndedError);
-    await expect(late).rejects.toThrow(`Expected flow run ${run.id} to be running when task "ok" was submitted`);
+    await expect(late).rejects.toThrow(
+      `Expected flow run ${run.id} to be running when task "ok" was submitted`,
+    );
   });
 });
 

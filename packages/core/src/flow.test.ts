@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { keepLogs } from "../testing/logs.ts";
+import { getRunContext } from "./context.ts";
 import { InvalidOptionError, ParameterError, UnknownOptionError, UnnamedError } from "./errors.ts";
 import { type FlowOptions, flow } from "./flow.ts";
 import { SequentialTaskRunner } from "./sequential-task-runner.ts";
 import { task } from "./task.ts";
-import { getRunContext } from "./context.ts";
 
 const logs = keepLogs();
 
@@ -13,7 +13,9 @@ const add = task({ name: "add" }, (a: number, b: number) => a + b);
 
 describe("a call", () => {
   test("gives what the function returns", async () => {
-    expect(await flow({ name: "sum" }, async ({ a, b }: { a: number; b: number }) => add(a, b))({ a: 1, b: 2 })).toBe(3);
+    expect(
+      await flow({ name: "sum" }, async ({ a, b }: { a: number; b: number }) => add(a, b))({ a: 1, b: 2 }),
+    ).toBe(3);
   });
 
   test("of a function that is not async gives a promise too", async () => {
@@ -41,21 +43,37 @@ describe("a call", () => {
     const run = flow({ name: "failing" }, () => Promise.reject(new Error("boom"))).start();
     await run.wait();
     expect(logs()).toContainEqual(
-      expect.objectContaining({ level: 50, flowRunId: run.id, flowName: "failing", msg: "flow run ended Failed" }),
+      expect.objectContaining({
+        level: 50,
+        flowRunId: run.id,
+        flowName: "failing",
+        msg: "flow run ended Failed",
+      }),
     );
   });
 });
 
 describe("parameters", () => {
-  const schema = z.object({ count: z.coerce.number(), unit: z.string().default("kg"), on: z.coerce.date().optional() });
+  const schema = z.object({
+    count: z.coerce.number(),
+    unit: z.string().default("kg"),
+    on: z.coerce.date().optional(),
+  });
   const weigh = flow({ name: "weigh", parameters: schema }, (parameters) => parameters);
 
   test("are checked and converted by the schema, its defaults filled in", async () => {
-    expect(await weigh({ count: "3", on: "2024-01-31" })).toEqual({ count: 3, unit: "kg", on: new Date("2024-01-31") });
+    expect(await weigh({ count: "3", on: "2024-01-31" })).toEqual({
+      count: 3,
+      unit: "kg",
+      on: new Date("2024-01-31"),
+    });
   });
 
   test("may all have defaults: then the flow can be called without any", async () => {
-    const withDefaults = flow({ name: "f", parameters: z.object({ n: z.number().default(1) }) }, ({ n }) => n);
+    const withDefaults = flow(
+      { name: "f", parameters: z.object({ n: z.number().default(1) }) },
+      ({ n }) => n,
+    );
     expect(await withDefaults({})).toBe(1);
     // @ts-expect-error: a schema of an object asks for an object in TypeScript, and does without in JavaScript.
     expect(await withDefaults()).toBe(1);
@@ -63,9 +81,12 @@ describe("parameters", () => {
 
   test("that do not fit make a run that fails and never runs; the error names each place", async () => {
     let wasCalled = false;
-    const strict = flow({ name: "strict", parameters: z.object({ rows: z.array(z.object({ id: z.number() })) }) }, () => {
-      wasCalled = true;
-    });
+    const strict = flow(
+      { name: "strict", parameters: z.object({ rows: z.array(z.object({ id: z.number() })) }) },
+      () => {
+        wasCalled = true;
+      },
+    );
     // @ts-expect-error: an id is a number.
     const run = strict.start({ rows: [{ id: 1 }, { id: "2" }] });
     expect(run.state.type).toBe("PENDING");
@@ -117,7 +138,9 @@ describe("a definition", () => {
 
   test("without a function is an error", () => {
     // @ts-expect-error: the function is missing.
-    expect(() => flow({ name: "f" })).toThrow("Expected `the function of flow()` to be a function, got undefined.");
+    expect(() => flow({ name: "f" })).toThrow(
+      "Expected `the function of flow()` to be a function, got undefined.",
+    );
   });
 
   test("with an unknown option is an error that lists the options", () => {
@@ -155,17 +178,29 @@ describe("withOptions", () => {
   });
 
   test("changes what it is given, keeps the rest, and leaves the original alone", async () => {
-    expect(await original.withOptions({ name: "copy" })()).toEqual({ flowName: "copy", tags: ["a"], logConsole: true });
+    expect(await original.withOptions({ name: "copy" })()).toEqual({
+      flowName: "copy",
+      tags: ["a"],
+      logConsole: true,
+    });
     expect(await original()).toEqual({ flowName: "original", tags: ["a"], logConsole: true });
   });
 
   test("false and empty lists override; undefined does not", async () => {
-    expect(await original.withOptions({ tags: [], logConsole: false })()).toMatchObject({ tags: [], logConsole: false });
-    const unchanged = original.withOptions({ tags: undefined, logConsole: undefined } as unknown as FlowOptions);
+    expect(await original.withOptions({ tags: [], logConsole: false })()).toMatchObject({
+      tags: [],
+      logConsole: false,
+    });
+    const unchanged = original.withOptions({
+      tags: undefined,
+      logConsole: undefined,
+    } as unknown as FlowOptions);
     expect(await unchanged()).toMatchObject({ tags: ["a"], logConsole: true });
   });
 
   test("checks its options too", () => {
-    expect(() => original.withOptions({ tags: [1] } as unknown as FlowOptions)).toThrow("`tags of withOptions()`");
+    expect(() => original.withOptions({ tags: [1] } as unknown as FlowOptions)).toThrow(
+      "`tags of withOptions()`",
+    );
   });
 });

@@ -55,7 +55,10 @@ describe("a run's logger", () => {
       getRunLogger().error({ err: new TypeError("boom") }, "failed");
       getRunLogger().error({ err: Object.freeze(new Error("frozen")) }, "failed");
     })();
-    expect(logs()).toMatchObject([{ err: { type: "TypeError", stack: expect.stringContaining("boom") } }, { msg: "failed" }]);
+    expect(logs()).toMatchObject([
+      { err: { type: "TypeError", stack: expect.stringContaining("boom") } },
+      { msg: "failed" },
+    ]);
   });
 });
 
@@ -99,7 +102,12 @@ test("lines go to standard error, so that a program's own output stays clean", a
 
 test("the environment sets the level", async () => {
   const { stderr } = await runNode(PROGRAM, { MILLRACE_LOG_LEVEL: "debug" });
-  expect(stderr.trim().split("\n").map((line) => JSON.parse(line).msg)).toEqual(["quiet", "loud"]);
+  expect(
+    stderr
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line).msg),
+  ).toEqual(["quiet", "loud"]);
   expect((await runNode(PROGRAM, { MILLRACE_LOG_LEVEL: "silent" })).stderr).toBe("");
 });
 

@@ -41,7 +41,10 @@ describe("iterables are taken apart, in step", () => {
   });
 
   test("several of one length", async () => {
-    expect(await calls([1, 2], new Set(["a", "b"]))).toEqual([[1, "a"], [2, "b"]]);
+    expect(await calls([1, 2], new Set(["a", "b"]))).toEqual([
+      [1, "a"],
+      [2, "b"],
+    ]);
   });
 });
 
@@ -53,16 +56,28 @@ describe("what is not taken apart goes to every call", () => {
     ["undefined", undefined],
     ["an object", { a: 1 }],
   ])("%s", async (_, value) => {
-    expect(await calls([1, 2], value)).toEqual([[1, value], [2, value]]);
+    expect(await calls([1, 2], value)).toEqual([
+      [1, value],
+      [2, value],
+    ]);
   });
 
   test("an iterable in unmapped()", async () => {
-    expect(await calls([1, 2], unmapped([8, 9]))).toEqual([[1, [8, 9]], [2, [8, 9]]]);
+    expect(await calls([1, 2], unmapped([8, 9]))).toEqual([
+      [1, [8, 9]],
+      [2, [8, 9]],
+    ]);
   });
 
   test("a future beside an iterable: its value", async () => {
-    expect(await inFlow(() => show.map([1, 2], give.submit(5)))).toEqual([[1, 5], [2, 5]]);
-    expect(await inFlow(() => show.map([1, 2], unmapped(give.submit([5]))))).toEqual([[1, [5]], [2, [5]]]);
+    expect(await inFlow(() => show.map([1, 2], give.submit(5)))).toEqual([
+      [1, 5],
+      [2, 5],
+    ]);
+    expect(await inFlow(() => show.map([1, 2], unmapped(give.submit([5]))))).toEqual([
+      [1, [5]],
+      [2, [5]],
+    ]);
   });
 });
 
@@ -132,7 +147,10 @@ describe("a future of an iterable", () => {
 
   test("goes in step with another, and beside what is not taken apart", async () => {
     const rows = await inFlow(async () => await show.map(give.submit([1, 2]), give.submit(["a", "b"]), 5));
-    expect(rows).toEqual([[1, "a", 5], [2, "b", 5]]);
+    expect(rows).toEqual([
+      [1, "a", 5],
+      [2, "b", 5],
+    ]);
   });
 
   test("that nobody awaits is mapped before the flow ends", async () => {

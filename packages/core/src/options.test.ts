@@ -34,12 +34,29 @@ test("an option that does not fit is an error that says what was expected, and w
   );
 });
 
-test.each([undefined, null, "size", 5])("options that are %o instead of an object are an error", (options) => {
-  expect(() => check(options)).toThrow(InvalidOptionError);
-});
+test.each([undefined, null, "size", 5])(
+  "options that are %o instead of an object are an error",
+  (options) => {
+    expect(() => check(options)).toThrow(InvalidOptionError);
+  },
+);
 
 describe("rules", () => {
-  const anything = [undefined, null, true, 0, 1, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, "", " ", "a", []];
+  const anything = [
+    undefined,
+    null,
+    true,
+    0,
+    1,
+    -1,
+    1.5,
+    Number.NaN,
+    Number.POSITIVE_INFINITY,
+    "",
+    " ",
+    "a",
+    [],
+  ];
   test.each([
     ["text", rules.text, ["a"]],
     ["anyText", rules.anyText, ["", " ", "a"]],

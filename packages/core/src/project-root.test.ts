@@ -5,7 +5,13 @@ import { pathToFileURL } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { runNode } from "../testing/run-node.ts";
 import { ModulePathError } from "./errors.ts";
-import { currentProjectRoot, findProjectRoot, fromModulePath, setProjectRoot, toModulePath } from "./project-root.ts";
+import {
+  currentProjectRoot,
+  findProjectRoot,
+  fromModulePath,
+  setProjectRoot,
+  toModulePath,
+} from "./project-root.ts";
 
 let directory: string;
 beforeEach(() => {
@@ -115,9 +121,13 @@ describe("a message cannot name code outside the root", () => {
   });
 
   test("and the error says why", () => {
-    expect(() => fromModulePath(at("root"), "..\\x")).toThrow("it is not a relative path with forward slashes");
+    expect(() => fromModulePath(at("root"), "..\\x")).toThrow(
+      "it is not a relative path with forward slashes",
+    );
     expect(() => fromModulePath(at("root"), "../secret.ts")).toThrow("it leads out of the project root");
-    expect(() => fromModulePath(at("root"), "link.ts")).toThrow("it is a link that leads out of the project root");
+    expect(() => fromModulePath(at("root"), "link.ts")).toThrow(
+      "it is a link that leads out of the project root",
+    );
   });
 });
 

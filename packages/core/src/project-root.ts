@@ -77,7 +77,7 @@ export function fromModulePath(root: string, modulePath: string): string {
     throw new ModulePathError(modulePath, `it leads out of the project root ${root}`);
   }
   const real = realFile(file);
-  if (leaves(relative(root, real))) {
+  if (leaves(relative(realpathSync(root), real))) {
     throw new ModulePathError(modulePath, `it is a link that leads out of the project root ${root}`);
   }
   return pathToFileURL(real).href;

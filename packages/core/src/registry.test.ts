@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { runNode } from "../testing/run-node.ts";
 import { DuplicateTaskNameError } from "./errors.ts";
 import { findTask, registrationModule, taskNames, taskRegistered } from "./registry.ts";
 import { task } from "./task.ts";
@@ -18,19 +19,29 @@ test("a task is found by its module and its name, once the module is imported", 
 });
 
 test("a module evaluated again, as in watch mode, replaces its tasks", async () => {
-  await import(reloaded);
-  const first = findTask(reloaded, "greet");
-  await import(`${reloaded}?v=2`);
-  expect(findTask(reloaded, "greet")).not.toBe(first);
-  expect(taskNames(reloaded)).toEqual(["greet"]);
+  const { stdout, stderr } = await runNode(`
+    import { findTask, taskNames } from "@millrace/core/internal";
+    const module = ${JSON.stringify(fixture("reloaded-tasks.mjs"))};
+    await import(module);
+    const first = findTask(module, "greet");
+    await import(module + "?v=2");
+    const second = findTask(module, "greet");
+    console.log(JSON.stringify({ isReplaced: first !== second, names: taskNames(module) }));
+  `);
+  expect(stderr).toBe("");
+  expect(JSON.parse(stdout)).toEqual({ isReplaced: true, names: ["greet", "red", "green"] });
 });
 
 test("two tasks of one name in one module are an error that has both places", async () => {
   const module = fixture("duplicate-names.ts");
   const imported = import(module);
   await expect(imported).rejects.toThrow(DuplicateTaskNameError);
-  await expect(imported).rejects.toThrow(`the tasks of ${fileURLToPath(module)} to have different names, got two named "same"`);
-  await expect(imported).rejects.toThrow(/\(at \d+:\d+ and at \d+:\d+\)\. Rename one with task\(\{ name \}, fn\)\./);
+  await expect(imported).rejects.toThrow(
+    `the tasks of ${fileURLToPath(module)} to have different names, got two named "same"`,
+  );
+  await expect(imported).rejects.toThrow(
+    /\(at \d+:\d+ and at \d+:\d+\)\. Rename one with task\(\{ name \}, fn\)\./,
+  );
 });
 
 test("tasks that a factory makes are registered under the factory's module", async () => {

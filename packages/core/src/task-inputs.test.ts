@@ -19,9 +19,17 @@ describe("futures among the arguments are replaced by their values", () => {
     ["alone", () => give.submit(1), 1],
     ["in an array", () => [give.submit(1), 2], [1, 2]],
     ["in an object", () => ({ a: give.submit(1), b: 2 }), { a: 1, b: 2 }],
-    ["in a Map, as key and as value", () => new Map([[give.submit("k"), give.submit("v")]]), new Map([["k", "v"]])],
+    [
+      "in a Map, as key and as value",
+      () => new Map([[give.submit("k"), give.submit("v")]]),
+      new Map([["k", "v"]]),
+    ],
     ["in a Set", () => new Set([give.submit(1)]), new Set([1])],
-    ["deep down", () => ({ rows: [{ ids: new Set([[give.submit(1)]]) }] }), { rows: [{ ids: new Set([[1]]) }] }],
+    [
+      "deep down",
+      () => ({ rows: [{ ids: new Set([[give.submit(1)]]) }] }),
+      { rows: [{ ids: new Set([[1]]) }] },
+    ],
   ])("%s", async (_, makeArgument, expected) => {
     expect(await inFlow(() => take.submit(makeArgument()))).toEqual(expected);
   });
@@ -84,7 +92,12 @@ describe("waitFor", () => {
   test("of a failed run leaves the run NotReady", async () => {
     await inFlow(async () => {
       const failed = fails.submit();
-      expect(await take.withOptions({ waitFor: [failed] }).submit(1).wait()).toMatchObject({
+      expect(
+        await take
+          .withOptions({ waitFor: [failed] })
+          .submit(1)
+          .wait(),
+      ).toMatchObject({
         type: "PENDING",
         name: "NotReady",
         message: `Upstream task run '${failed.taskRunId}' did not reach a 'COMPLETED' state.`,

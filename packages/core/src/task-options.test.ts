@@ -15,12 +15,16 @@ describe("a definition", () => {
 
   test("without a name is an error that shows the fix", () => {
     expect(() => task(() => 1)).toThrow(UnnamedError);
-    expect(() => task({}, () => 1)).toThrow('write task({ name: "my-task" }, fn), or pass a function that has a name.');
+    expect(() => task({}, () => 1)).toThrow(
+      'write task({ name: "my-task" }, fn), or pass a function that has a name.',
+    );
   });
 
   test("without a function is an error", () => {
     // @ts-expect-error: the function is missing.
-    expect(() => task({ name: "t" })).toThrow("Expected `the function of task()` to be a function, got undefined.");
+    expect(() => task({ name: "t" })).toThrow(
+      "Expected `the function of task()` to be a function, got undefined.",
+    );
   });
 
   test("with an unknown option is an error that lists the options", () => {
@@ -86,7 +90,11 @@ describe("withOptions", () => {
   });
 
   test("changes what it is given, keeps the rest, and leaves the original alone", async () => {
-    expect(await seen.withOptions({ tags: ["b"] })()).toEqual({ taskName: "seen", tags: ["b"], logConsole: true });
+    expect(await seen.withOptions({ tags: ["b"] })()).toEqual({
+      taskName: "seen",
+      tags: ["b"],
+      logConsole: true,
+    });
     expect(await seen()).toMatchObject({ tags: ["a"] });
   });
 
@@ -94,8 +102,14 @@ describe("withOptions", () => {
     let attempts = 0;
     const fails = task({ name: "fails", retries: 3 }, () => Promise.reject(new Error(`${++attempts}`)));
     await expect(fails.withOptions({ retries: 0 })()).rejects.toThrow("1");
-    expect(await seen.withOptions({ tags: [], logConsole: false })()).toMatchObject({ tags: [], logConsole: false });
-    const unchanged = seen.withOptions({ tags: undefined, logConsole: undefined } as unknown as TaskCallOptions);
+    expect(await seen.withOptions({ tags: [], logConsole: false })()).toMatchObject({
+      tags: [],
+      logConsole: false,
+    });
+    const unchanged = seen.withOptions({
+      tags: undefined,
+      logConsole: undefined,
+    } as unknown as TaskCallOptions);
     expect(await unchanged()).toMatchObject({ tags: ["a"], logConsole: true });
   });
 

@@ -5,7 +5,7 @@ import { flow } from "./flow.ts";
 import type { FlowRun } from "./flow-run.ts";
 import type { TaskFuture } from "./future.ts";
 import { Failed } from "./state.ts";
-import { task, type TaskOptions } from "./task.ts";
+import { type TaskOptions, task } from "./task.ts";
 
 const logs = keepLogs();
 const boom = new Error("boom");
@@ -27,23 +27,30 @@ describe("attempts", () => {
     [0, 1, "FAILED"],
     [2, 3, "FAILED"],
     [5, 4, "COMPLETED"],
-  ])("with retries: %d, a task that fails three times is tried %d times and ends %s", async (retries, tries, type) => {
-    let attempts = 0;
-    const often = flaky(3, { retries }, () => attempts++);
-    const state = await flow({ name: "f" }, async () => ({ state: await often.submit().wait() }))();
-    expect(state.state).toMatchObject({ type });
-    expect(attempts).toBe(tries);
-  });
+  ])(
+    "with retries: %d, a task that fails three times is tried %d times and ends %s",
+    async (retries, tries, type) => {
+      let attempts = 0;
+      const often = flaky(3, { retries }, () => attempts++);
+      const state = await flow({ name: "f" }, async () => ({ state: await often.submit().wait() }))();
+      expect(state.state).toMatchObject({ type });
+      expect(attempts).toBe(tries);
+    },
+  );
 
   test("the last attempt's error is the run's", async () => {
     let attempt = 0;
-    const often = task({ name: "often", retries: 1 }, () => Promise.reject(new Error(`attempt ${++attempt}`)));
+    const often = task({ name: "often", retries: 1 }, () =>
+      Promise.reject(new Error(`attempt ${++attempt}`)),
+    );
     await expect(often()).rejects.toThrow("attempt 2");
   });
 
   test("a returned Failed state is tried again, too", async () => {
     let attempts = 0;
-    const often = task({ name: "often", retries: 2 }, () => (++attempts < 3 ? Failed({ message: "no rows" }) : attempts));
+    const often = task({ name: "often", retries: 2 }, () =>
+      ++attempts < 3 ? Failed({ message: "no rows" }) : attempts,
+    );
     expect(await often()).toBe(3);
   });
 
@@ -65,7 +72,13 @@ describe("states on the way", () => {
       future = often.submit();
       seen.push(future.state.name);
     })();
-    expect([...seen, future?.state.name]).toEqual(["Running", "Running", "Retrying", "Retrying", "Completed"]);
+    expect([...seen, future?.state.name]).toEqual([
+      "Running",
+      "Running",
+      "Retrying",
+      "Retrying",
+      "Completed",
+    ]);
   });
 
   describe("with a delay", () => {
@@ -106,10 +119,16 @@ describe("states on the way", () => {
     test.each([
       ["a number", 2, [2000, 2000, 2000]],
       ["a list", [1, 3], [1000, 3000, 3000]],
-      ["a function of the retries", (retries: number) => Array.from({ length: retries }, (_, n) => 2 ** n), [1000, 2000, 4000]],
+      [
+        "a function of the retries",
+        (retries: number) => Array.from({ length: retries }, (_, n) => 2 ** n),
+        [1000, 2000, 4000],
+      ],
     ] as const)("as %s says", async (_, retryDelaySeconds, expected) => {
       const timeouts = vi.spyOn(globalThis, "setTimeout");
-      const fails = task({ name: `fails-${++made}`, retries: 3, retryDelaySeconds }, () => Promise.reject(boom));
+      const fails = task({ name: `fails-${++made}`, retries: 3, retryDelaySeconds }, () =>
+        Promise.reject(boom),
+      );
       await passTime(flow({ name: "f" }, () => void fails.submit()).start());
       expect(timeouts.mock.calls.map(([, delayMs]) => delayMs)).toEqual(expected);
     });

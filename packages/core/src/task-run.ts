@@ -169,7 +169,7 @@ export class TaskRun implements Call, FinalListener {
     return new State(this.type, {
       ...(this.stateName !== undefined && { name: this.stateName }),
       message: this.message,
-      data: this.type === "COMPLETED" ? this.value() : this.payload,
+      data: this.type === "COMPLETED" ? this.valueOrError() : this.payload,
       timestamp: this.timestamp,
       runId: this.taskRunId,
     });
@@ -183,6 +183,15 @@ export class TaskRun implements Call, FinalListener {
   /** The value of a completed run. @throws DecodeError when its bytes hold a type that is not registered here */
   value(): unknown {
     return this.payload instanceof EncodedValue ? this.payload.value() : this.payload;
+  }
+
+  /** For a state, which somebody may look at while many runs are told that one is final: this must not throw. */
+  private valueOrError(): unknown {
+    try {
+      return this.value();
+    } catch (error) {
+      return error;
+    }
   }
 
   onFinal(listener: FinalListener): void {

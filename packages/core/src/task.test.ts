@@ -33,7 +33,9 @@ describe("a direct call", () => {
       return { caught, upstreamId: upstream.taskRunId };
     });
     expect(error.caught).toBeInstanceOf(UnfinishedRunError);
-    expect(String(error.caught)).toContain(`Upstream task run '${error.upstreamId}' did not reach a 'COMPLETED' state.`);
+    expect(String(error.caught)).toContain(
+      `Upstream task run '${error.upstreamId}' did not reach a 'COMPLETED' state.`,
+    );
   });
 
   test("outside a flow runs in this process, with a run of its own", async () => {
@@ -84,7 +86,9 @@ describe("submit", () => {
 
   test("outside every run is an error that says what to do", () => {
     expect(() => add.submit(1, 2)).toThrow(MissingContextError);
-    expect(() => add.submit(1, 2)).toThrow('Expected "add".submit() to be called inside a flow run or a task run');
+    expect(() => add.submit(1, 2)).toThrow(
+      'Expected "add".submit() to be called inside a flow run or a task run',
+    );
     expect(() => add.map([1], [2])).toThrow(MissingContextError);
   });
 
@@ -126,7 +130,9 @@ describe("a future", () => {
   });
 
   test("may be awaited as often as one likes", async () => {
-    expect(await inFlow(async () => [await add.submit(1, 2), ...(await twice(add.submit(2, 3)))])).toEqual([3, 5, 5]);
+    expect(await inFlow(async () => [await add.submit(1, 2), ...(await twice(add.submit(2, 3)))])).toEqual([
+      3, 5, 5,
+    ]);
     async function twice(future: TaskFuture<number>) {
       return [await future, await future];
     }
@@ -148,19 +154,29 @@ describe("a future", () => {
 });
 
 describe("what a function throws", () => {
-  test.each([["no rows"], [undefined], [null]])("%o, which is no error, arrives as the text of an error", async (thrown) => {
-    const odd = task({ name: "odd" }, () => {
-      throw thrown;
-    });
-    await expect(odd()).rejects.toSatisfy((error) => error === thrown || error instanceof FailedRunError);
-  });
+  test.each([["no rows"], [undefined], [null]])(
+    "%o, which is no error, arrives as the text of an error",
+    async (thrown) => {
+      const odd = task({ name: "odd" }, () => {
+        throw thrown;
+      });
+      await expect(odd()).rejects.toSatisfy((error) => error === thrown || error instanceof FailedRunError);
+    },
+  );
 
   test.each([
     ["a symbol", Symbol("s")],
     ["a function", () => {}],
     ["an object without a prototype", Object.create(null)],
     ["a frozen error", Object.freeze(new Error("frozen"))],
-    ["an error that holds itself", Object.assign(new Error("loop"), { get self() { return this; } })],
+    [
+      "an error that holds itself",
+      Object.assign(new Error("loop"), {
+        get self() {
+          return this;
+        },
+      }),
+    ],
     ["a number", 42],
   ])("%s arrives as it is, and the flow ends", async (_, thrown) => {
     const odd = task({ name: "odd" }, () => {
@@ -174,7 +190,10 @@ describe("a task that calls tasks", () => {
   test("may call and submit them; they belong to it", async () => {
     const inner = task({ name: "inner" }, () => getRunContext().taskRunId);
     const outer = task({ name: "outer" }, async () => [await inner(), await inner.submit()]);
-    const run = flow({ name: "f" }, async () => ({ id: outer.submit().taskRunId, inner: await outer() })).start();
+    const run = flow({ name: "f" }, async () => ({
+      id: outer.submit().taskRunId,
+      inner: await outer(),
+    })).start();
     const { inner: ids } = await run.result();
     expect(ids).toEqual([`${run.id}-1.1-0`, `${run.id}-1.1-1`]);
   });
@@ -200,7 +219,10 @@ describe("a task that calls tasks", () => {
   });
 
   test("may go as deep as it likes", async () => {
-    const count = task({ name: "count" }, async (n: number): Promise<number> => (n === 0 ? 0 : 1 + (await count(n - 1))));
+    const count = task(
+      { name: "count" },
+      async (n: number): Promise<number> => (n === 0 ? 0 : 1 + (await count(n - 1))),
+    );
     expect(await inFlow(() => count(50))).toBe(50);
   });
 });

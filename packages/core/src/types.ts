@@ -13,9 +13,16 @@ type WithFutures<T> = T extends Atom
     ? Map<OrFuture<K>, OrFuture<V>>
     : T extends Set<infer V>
       ? Set<OrFuture<V>>
-      : T extends readonly unknown[] | Record<string, unknown> | object
-        ? { [K in keyof T]: OrFuture<T[K]> }
-        : never;
+      : T extends readonly unknown[]
+        ? number extends T["length"]
+          ? OrFuture<T[number]>[] // Not the mapped type: for a recursive T, that would never end.
+          : { [K in keyof T]: OrFuture<T[K]> }
+        : T extends object
+          ? { [K in keyof T]: OrFuture<T[K]> } | FuturesOfIterable<T>
+          : never;
+
+/** Arrays and sets are searched for futures; so they may stand for what asks for no more than an iterable. */
+type FuturesOfIterable<T> = T extends Iterable<infer V> ? (Iterable<V> extends T ? OrFuture<V>[] | Set<OrFuture<V>> : never) : never;
 
 /** The arguments of `submit` and of a direct call, for a function that takes `Args`. */
 export type ArgumentsOrFutures<Args extends readonly unknown[]> = { [K in keyof Args]: OrFuture<Args[K]> };
@@ -23,23 +30,42 @@ export type ArgumentsOrFutures<Args extends readonly unknown[]> = { [K in keyof 
 /** What the caller of a run gets for a function that returns T: futures, at any depth, are replaced by their values. */
 export type Resolved<T> = 0 extends 1 & T
   ? T
-  : T extends Atom
-    ? T
-    : T extends PromiseLike<infer R>
-      ? Resolved<R>
-      : T extends State
-        ? unknown
-        : T extends Map<infer K, infer V>
-          ? Map<Resolved<K>, Resolved<V>>
-          : T extends Set<infer V>
-            ? Set<Resolved<V>>
-            : T extends readonly unknown[]
-              ? number extends T["length"]
-                ? Resolved<T[number]>[]
-                : { -readonly [K in keyof T]: Resolved<T[K]> }
-              : T extends object
-                ? KeepUnlessChanged<T, { [K in keyof T]: Resolved<T[K]> }>
-                : T;
+  : T extends PromiseLike<infer R>
+    ? Resolved<R>
+    : T extends State
+      ? unknown
+      : ResolvedPart<T>;
 
-/** T itself when nothing in it was replaced: a mapped copy of a class would lose its private members. */
-type KeepUnlessChanged<T, Mapped> = [T] extends [Mapped] ? T : Mapped;
+/** T itself when no future is in it: a copy of a class would lose its private members, and of a recursive type never end. */
+type ResolvedPart<T> = T extends unknown ? (true extends HoldsFuture<T> ? WithoutFutures<T> : T) : never;
+
+type WithoutFutures<T> = T extends TaskFuture<infer R>
+  ? R
+  : T extends Map<infer K, infer V>
+    ? Map<ResolvedPart<K>, ResolvedPart<V>>
+    : T extends Set<infer V>
+      ? Set<ResolvedPart<V>>
+      : T extends readonly unknown[]
+        ? number extends T["length"]
+          ? ResolvedPart<T[number]>[]
+          : { -readonly [K in keyof T]: ResolvedPart<T[K]> }
+        : { [K in keyof T]: ResolvedPart<T[K]> };
+
+/** Looked for six levels deep, since a type may be recursive. */
+type HoldsFuture<T, Depth extends 0[] = []> = Depth["length"] extends 6
+  ? false
+  : 0 extends 1 & T
+    ? false
+    : T extends TaskFuture<unknown>
+      ? true
+      : T extends Atom | State
+        ? false
+        : T extends Map<infer K, infer V>
+          ? HoldsFuture<K | V, [...Depth, 0]>
+          : T extends Set<infer V>
+            ? HoldsFuture<V, [...Depth, 0]>
+            : T extends readonly unknown[]
+              ? HoldsFuture<T[number], [...Depth, 0]>
+              : T extends object
+                ? { [K in keyof T]-?: HoldsFuture<T[K], [...Depth, 0]> }[keyof T]
+                : false;

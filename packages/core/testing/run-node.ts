@@ -17,7 +17,8 @@ export function runNode(program: string, environment: NodeJS.ProcessEnv = {}): P
       process.execPath,
       ["--input-type=module", "--eval", program],
       { cwd: PACKAGE, env: { ...inherited, ...environment }, timeout: 15_000 },
-      (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code ?? -1), stdout, stderr }),
+      (error, stdout, stderr) =>
+        resolve({ code: error === null ? 0 : Number(error.code ?? -1), stdout, stderr }),
     );
   });
 }

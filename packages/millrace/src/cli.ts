@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -31,7 +31,7 @@ program
   .option("--threads <n>", "calls that run at the same time", wholeNumber, availableParallelism())
   .option("--queue <name>", "the queue to serve", DEFAULT_QUEUE)
   .option("--namespace <name>", "the project on this Redis (default: the name in the root's package.json)")
-  .option("--root <dir>", "the project root, where task modules are found", findProjectRoot(process.cwd()))
+  .option("--root <dir>", "the project root, where task modules are found", directory, findProjectRoot(process.cwd()))
   .option("--grace-seconds <n>", "how long calls may go on after SIGTERM", wholeNumber, 30)
   .action(runWorker);
 
@@ -48,7 +48,7 @@ async function runWorker(modules: string[], flags: WorkerFlags): Promise<void> {
     threads,
     root,
     graceSeconds,
-    modules: modules.map((module) => toModulePath(findProjectRoot(root), pathToFileURL(resolve(module)).href)),
+    modules: modules.map((module) => toModulePath(root, pathToFileURL(resolve(module)).href)),
   });
   console.error(`Millrace worker ${worker.workerId}: ${threads} threads, queue "${queue}", namespace "${namespace}".`);
   await worker.stopped;
@@ -62,6 +62,13 @@ function wholeNumber(text: string): number {
   const number = Number(text);
   if (!Number.isSafeInteger(number) || number < 1) throw new InvalidArgumentError("Expected a whole number of 1 or more.");
   return number;
+}
+
+function directory(path: string): string {
+  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new InvalidArgumentError("Expected a directory that exists.");
+  }
+  return resolve(path);
 }
 
 program.parseAsync().catch((error: unknown) => {

@@ -21,6 +21,7 @@ export function useTsx(manifest: string | undefined): void {
 export async function prepareTypeScript(moduleUrl: string): Promise<void> {
   if (isRegistered || !TYPESCRIPT.test(moduleUrl)) return;
   isRegistered = true;
+  if (startedWith === undefined && stripsTypes()) return; // The flow's process loads TypeScript with Node alone, too.
   const manifest = findTsx([startedWith, fileURLToPath(moduleUrl), import.meta.url]);
   const { exports } = JSON.parse(readFileSync(manifest, "utf8")) as TsxManifest;
   for (const hook of ["./cjs/api", "./esm/api"] as const) {
@@ -32,6 +33,11 @@ export async function prepareTypeScript(moduleUrl: string): Promise<void> {
 
 interface TsxManifest {
   readonly exports: Record<"./cjs/api" | "./esm/api", { readonly import: { readonly default: string } }>;
+}
+
+/** Node 22.18 and newer load TypeScript themselves, as far as it is only JavaScript with types. */
+function stripsTypes(): boolean {
+  return Boolean((process.features as { typescript?: unknown }).typescript);
 }
 
 /** The package.json of tsx, from the first place that has it: the flow's own, the user's project, else ours. */

@@ -1,0 +1,111 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import * as errors from "./errors.ts";
+
+const CLASSES: Record<string, () => errors.MillraceError> = {
+  UnnamedError: () => new errors.UnnamedError("task"),
+  DuplicateTaskNameError: () => new errors.DuplicateTaskNameError("load", "/app/tasks.ts", "1:1", "2:1"),
+  InvalidOptionError: () => new errors.InvalidOptionError("retries", "a whole number", "x"),
+  UnknownOptionError: () => new errors.UnknownOptionError("task()", "retrys", ["retries"]),
+  ParameterError: () => new errors.ParameterError("report", ["`month`: Required"]),
+  FlowRunEndedError: () => new errors.FlowRunEndedError("load", "run-1"),
+  MissingContextError: () => new errors.MissingContextError("getRunContext()"),
+  UnfinishedRunError: () => new errors.UnfinishedRunError("run-1", "NotReady", "Upstream failed."),
+  FailedRunError: () => new errors.FailedRunError("no rows"),
+  CrashedRunError: () => new errors.CrashedRunError("worker died"),
+  CancelledRunError: () => new errors.CancelledRunError("holiday"),
+  NothingToMapError: () => new errors.NothingToMapError("load"),
+  MapLengthError: () => new errors.MapLengthError("load", [1, 2]),
+  NotEncodableError: () => new errors.NotEncodableError("arguments[0].f", "a function", "Send data."),
+  DecodeError: () => new errors.DecodeError("a message", "3 bytes"),
+  TaskNotFoundError: () => new errors.TaskNotFoundError("load", "tasks.ts", ["save"]),
+  ModulePathError: () => new errors.ModulePathError("../x.ts", "it leads out"),
+  ModuleImportError: () => new errors.ModuleImportError("tasks.ts", new Error("boom")),
+  BrokerUnavailableError: () => new errors.BrokerUnavailableError("redis://queue", "no answer"),
+  RedisUnsuitableError: () => new errors.RedisUnsuitableError("too old"),
+  RedisServerError: () => new errors.RedisServerError("not found"),
+  NoWorkersError: () => new errors.NoWorkersError("default", 5),
+  WorkerStartError: () => new errors.WorkerStartError("exited"),
+  WorkerLostError: () => new errors.WorkerLostError("killed"),
+};
+
+/** Every class that errors.ts exports, but the abstract one above them. */
+const exported = Object.entries(errors)
+  .filter(
+    ([name, value]) => name !== "MillraceError" && /^class\b/.test(Function.prototype.toString.call(value)),
+  )
+  .map(([name]) => name);
+
+describe("every error", () => {
+  test("is known to this test", () => {
+    expect(Object.keys(CLASSES).sort()).toEqual(exported.sort());
+  });
+
+  test.each(Object.entries(CLASSES))(
+    "%s is a MillraceError with its class's name and a code",
+    (name, make) => {
+      const error = make();
+      expect(error).toBeInstanceOf(errors.MillraceError);
+      expect(error).toBeInstanceOf(Error);
+      expect(error.name).toBe(name);
+      expect(error.code).toMatch(/^ERR_[A-Z_]+$/);
+      expect(error.message).not.toBe("");
+    },
+  );
+
+  test("has a code of its own", () => {
+    const codes = Object.values(CLASSES).map((make) => make().code);
+    expect(new Set(codes).size).toBe(codes.length);
+  });
+
+  test("is listed in docs/errors.md with its code, and nothing else is", () => {
+    const page = readFileSync(new URL("../../../docs/errors.md", import.meta.url), "utf8");
+    const rows = [...page.matchAll(/^\| `(ERR_\w+)` +\| `(\w+)` +\| (.+?) +\| (.+?) +\|$/gm)];
+    const listed = rows.map(([, code, name]) => `${code} ${name}`);
+    expect(listed.sort()).toEqual(
+      Object.entries(CLASSES)
+        .map(([name, make]) => `${make().code} ${name}`)
+        .sort(),
+    );
+  });
+});
+
+describe("messages", () => {
+  test("a task that is not found: what there is instead", () => {
+    expect(new errors.TaskNotFoundError("load", "tasks.ts", ["save", "send"]).message).toContain(
+      'to define a task named "load", found the tasks "save", "send".',
+    );
+    expect(new errors.TaskNotFoundError("load", "tasks.ts", []).message).toContain("found no task at all.");
+  });
+
+  test("a module that fails to load: why, with the cause", () => {
+    const cause = new SyntaxError("Unexpected token");
+    expect(new errors.ModuleImportError("tasks.ts", cause)).toMatchObject({
+      message: expect.stringContaining("SyntaxError: Unexpected token"),
+      cause,
+    });
+    expect(new errors.ModuleImportError("tasks.ts", "text").message).toContain('failed with "text" (string)');
+  });
+
+  test("a value that cannot be sent: where it is", () => {
+    expect(CLASSES.NotEncodableError?.()).toMatchObject({ path: "arguments[0].f" });
+  });
+});
+
+test.each([
+  ["text", '"text" (string)'],
+  ["x".repeat(100), `"${"x".repeat(77)}..." (string)`],
+  [undefined, "undefined"],
+  [null, "null"],
+  [5, "5 (number)"],
+  [5n, "5 (bigint)"],
+  [true, "true (boolean)"],
+  [Symbol("s"), "Symbol(s) (symbol)"],
+  [[1], "an instance of Array"],
+  [new Map(), "an instance of Map"],
+  [Object.create(null), "an instance of Object"],
+  [function named() {}, "function named"],
+  [() => {}, "function (anonymous)"],
+])("a value is shown short, with its type: %o", (value, expected) => {
+  expect(errors.describe(value)).toBe(expected);
+});

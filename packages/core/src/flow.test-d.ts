@@ -1,0 +1,82 @@
+import { describe, expectTypeOf, test } from "vitest";
+import { z } from "zod";
+import { type Flow, flow } from "./flow.ts";
+import type { FlowRun } from "./flow-run.ts";
+import type { State } from "./state.ts";
+import { task } from "./task.ts";
+
+const count = task({ name: "count" }, (month: string) => month.length);
+
+describe("parameters", () => {
+  test("are those of the function", () => {
+    const report = flow({ name: "report" }, ({ month }: { month: string }) => month);
+    expectTypeOf(report).parameters.toEqualTypeOf<[parameters: { month: string }]>();
+    expectTypeOf(report({ month: "a" })).toEqualTypeOf<Promise<string>>();
+    // @ts-expect-error: the parameters are missing.
+    report();
+    // @ts-expect-error: a month is a string.
+    report({ month: 1 });
+    // @ts-expect-error: there is no such parameter.
+    report({ month: "a", year: 1 });
+  });
+
+  test("may be none", () => {
+    const plain = flow({ name: "plain" }, () => 1);
+    expectTypeOf(plain()).toEqualTypeOf<Promise<number>>();
+    expectTypeOf(flow(function named() {})()).toEqualTypeOf<Promise<void>>();
+    // @ts-expect-error: the flow takes nothing.
+    plain({ month: "a" });
+  });
+
+  test("may be optional", () => {
+    const maybe = flow({ name: "maybe" }, (parameters?: { month: string }) => parameters?.month);
+    maybe();
+    maybe({ month: "a" });
+    expectTypeOf(maybe()).toEqualTypeOf<Promise<string | undefined>>();
+  });
+
+  test("with a schema: the caller gives its input, the function gets its output", () => {
+    const schema = z.object({ count: z.coerce.string().transform(Number), unit: z.string().default("kg") });
+    const weigh = flow({ name: "weigh", parameters: schema }, (parameters) => {
+      expectTypeOf(parameters).toEqualTypeOf<{ count: number; unit: string }>();
+      return parameters.count;
+    });
+    expectTypeOf(weigh({ count: "3" })).toEqualTypeOf<Promise<number>>();
+    // @ts-expect-error: a unit is a string.
+    weigh({ count: "3", unit: 1 });
+    flow(
+      { name: "wrong", parameters: schema },
+      (parameters) =>
+        // @ts-expect-error: the schema has no such parameter.
+        parameters.weight,
+    );
+  });
+});
+
+describe("results", () => {
+  const of = <R>(fn: () => R) => flow({ name: "f" }, fn)();
+
+  test("promises and futures are taken off, at any depth", () => {
+    expectTypeOf(of(async () => 1)).toEqualTypeOf<Promise<number>>();
+    expectTypeOf(of(() => count.submit("a"))).toEqualTypeOf<Promise<number>>();
+    expectTypeOf(of(async () => count.submit("a"))).toEqualTypeOf<Promise<number>>();
+    expectTypeOf(of(() => count.map(["a"]))).toEqualTypeOf<Promise<number[]>>();
+    expectTypeOf(of(async () => count.map(["a"]))).toEqualTypeOf<Promise<number[]>>();
+    expectTypeOf(of(() => [count.submit("a"), "x"] as const)).toEqualTypeOf<Promise<[number, "x"]>>();
+    expectTypeOf(of(() => ({ rows: count.map(["a"]), on: new Date() }))).toEqualTypeOf<
+      Promise<{ rows: number[]; on: Date }>
+    >();
+  });
+
+  test("start gives a run", () => {
+    const run = flow({ name: "f" }, async ({ n }: { n: number }) => n).start({ n: 1 });
+    expectTypeOf(run).toEqualTypeOf<FlowRun<number>>();
+    expectTypeOf(run.wait()).toEqualTypeOf<Promise<State>>();
+    expectTypeOf(run.result()).toEqualTypeOf<Promise<number>>();
+  });
+});
+
+test("withOptions keeps the types", () => {
+  const plain = flow({ name: "plain" }, ({ n }: { n: number }) => n);
+  expectTypeOf(plain.withOptions({ tags: ["a"] })).toEqualTypeOf<Flow<{ n: number }, number>>();
+});
