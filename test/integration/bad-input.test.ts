@@ -11,8 +11,8 @@ import {
   ModuleImportError,
   NotEncodableError,
   RedisUnsuitableError,
-  type TaskRunner,
   TaskNotFoundError,
+  type TaskRunner,
   task,
   UnknownOptionError,
   UnnamedError,
@@ -59,7 +59,13 @@ describe("definitions", () => {
   test("an unnamed task", async () => {
     const error = await thrownBy(() => import("../fixtures/bad/unnamed.ts"));
     const advice = 'task({ name: "my-task" }, fn)';
-    expectClear(error, { is: UnnamedError, code: "ERR_UNNAMED", expected: "a name for this task", got: "got an unnamed function", advice });
+    expectClear(error, {
+      is: UnnamedError,
+      code: "ERR_UNNAMED",
+      expected: "a name for this task",
+      got: "got an unnamed function",
+      advice,
+    });
   });
 
   test("two tasks of one name in one module", async () => {
@@ -78,19 +84,39 @@ describe("definitions", () => {
     ["task", () => task({ name: "t", [misspelt]: 1 }, () => 1), "retries"],
     ["a task's withOptions", () => identity.withOptions({ [misspelt]: 1 }), "waitFor"],
     ["flow", () => flow({ name: "f", [misspelt]: 1 }, () => 1), "taskRunner"],
-    ["a flow's withOptions", () => flow({ name: "f" }, () => 1).withOptions({ [misspelt]: 1 } as object), "taskRunner"],
+    [
+      "a flow's withOptions",
+      () => flow({ name: "f" }, () => 1).withOptions({ [misspelt]: 1 } as object),
+      "taskRunner",
+    ],
     ["the runner", () => new DistributedTaskRunner({ [misspelt]: 1 } as object), "noWorkersTimeoutSeconds"],
-    ["the runner's cluster", () => new DistributedTaskRunner({ cluster: { [misspelt]: 1 } as object }), "threads"],
+    [
+      "the runner's cluster",
+      () => new DistributedTaskRunner({ cluster: { [misspelt]: 1 } as object }),
+      "threads",
+    ],
     ["a cluster", () => new LocalCluster({ [misspelt]: 1 } as object), "threads"],
   ])("an unknown option of %s", async (_, action, known) => {
     const code = "ERR_UNKNOWN_OPTION";
-    expectClear(await thrownBy(action), { is: UnknownOptionError, code, expected: /Expected the options of .* to be among/, got: "got `retrys`", advice: known });
+    expectClear(await thrownBy(action), {
+      is: UnknownOptionError,
+      code,
+      expected: /Expected the options of .* to be among/,
+      got: "got `retrys`",
+      advice: known,
+    });
   });
 
   test("an option of a wrong value", async () => {
     const error = await thrownBy(() => new DistributedTaskRunner({ cluster: {}, redis: "redis://queue" }));
     const code = "ERR_INVALID_OPTION";
-    expectClear(error, { is: InvalidOptionError, code, expected: "`redis of new DistributedTaskRunner()`", got: /got "redis:\/\/queue"/, advice: "left out when `cluster` is given" });
+    expectClear(error, {
+      is: InvalidOptionError,
+      code,
+      expected: "`redis of new DistributedTaskRunner()`",
+      got: /got "redis:\/\/queue"/,
+      advice: "left out when `cluster` is given",
+    });
   });
 });
 
@@ -157,7 +183,9 @@ describe("a Redis that will not do", () => {
   /** What a flow ends with on a cluster at this URL. It must leave nothing behind. */
   function failureAt(redis: string): Promise<unknown> {
     return expectNoLeaks(async () => {
-      const state = await flow({ name: "no-redis", taskRunner: new DistributedTaskRunner({ redis }) }, () => context())
+      const state = await flow({ name: "no-redis", taskRunner: new DistributedTaskRunner({ redis }) }, () =>
+        context(),
+      )
         .start()
         .wait();
       expect(state.type).toBe("CRASHED");
@@ -184,19 +212,36 @@ describe("a Redis that will not do", () => {
     const { port } = server.address() as { port: number };
     const error = await failureAt(`redis://127.0.0.1:${port}`).finally(() => server.close());
     const code = "ERR_BROKER_UNAVAILABLE";
-    expectClear(error, { is: BrokerUnavailableError, code, expected: `127.0.0.1:${port}`, got: /got \w+/, advice: "Start it" });
+    expectClear(error, {
+      is: BrokerUnavailableError,
+      code,
+      expected: `127.0.0.1:${port}`,
+      got: /got \w+/,
+      advice: "Start it",
+    });
   });
 
-  test.each(["http://localhost:6379", "localhost", "redis://localhost/queue"])("%s, which is no Redis URL", async (url) => {
-    const code = "ERR_INVALID_OPTION";
-    expectClear(await failureAt(url), { is: InvalidOptionError, code, expected: "the Redis URL", got: `got "${url}"`, advice: "redis://…" });
-  });
+  test.each(["http://localhost:6379", "localhost", "redis://localhost/queue"])(
+    "%s, which is no Redis URL",
+    async (url) => {
+      const code = "ERR_INVALID_OPTION";
+      expectClear(await failureAt(url), {
+        is: InvalidOptionError,
+        code,
+        expected: "the Redis URL",
+        got: `got "${url}"`,
+        advice: "redis://…",
+      });
+    },
+  );
 
   test.each([
     ["6.0.16", true],
     ["5.0.7", false],
   ])("a Redis older than 6.2: %s", async (version, knowsHello) => {
-    await using old = await startFakeRedis(`redis_version:${version}\r\nmaxmemory_policy:noeviction\r\n`, { knowsHello });
+    await using old = await startFakeRedis(`redis_version:${version}\r\nmaxmemory_policy:noeviction\r\n`, {
+      knowsHello,
+    });
     expectClear(await failureAt(old.url), {
       is: RedisUnsuitableError,
       code: "ERR_REDIS_UNSUITABLE",

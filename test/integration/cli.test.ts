@@ -33,14 +33,42 @@ function millrace(...args: readonly string[]) {
 
 describe("what is wrong with a command is said, and it exits with 1", () => {
   test.each<[string, string[], RegExp]>([
-    ["no Redis", ["worker"], /^ERR_INVALID_OPTION: Expected `--redis` to be the URL of a Redis, here or in MILLRACE_REDIS_URL, got undefined\.$/],
-    ["an unknown option", ["worker", "--thread", "2"], /unknown option '--thread'.*Did you mean --threads\?/s],
+    [
+      "no Redis",
+      ["worker"],
+      /^ERR_INVALID_OPTION: Expected `--redis` to be the URL of a Redis, here or in MILLRACE_REDIS_URL, got undefined\.$/,
+    ],
+    [
+      "an unknown option",
+      ["worker", "--thread", "2"],
+      /unknown option '--thread'.*Did you mean --threads\?/s,
+    ],
     ["an unknown command", ["wroker"], /unknown command 'wroker'.*Did you mean worker\?/s],
-    ["threads that are no number", ["worker", "--threads", "many"], /'--threads <n>' argument 'many' is invalid\. Expected a whole number of 1 or more\./],
-    ["no threads", ["worker", "--threads", "0"], /'--threads <n>' argument '0' is invalid\. Expected a whole number/],
-    ["a root that is not there", ["worker", "--root", "/no/such"], /'--root <dir>' argument '\/no\/such' is invalid\. Expected a directory that exists\./],
-    ["a URL that is none", ["worker", "--redis", "queue"], /^ERR_INVALID_OPTION: Expected `the Redis URL` to be redis:.*got "queue"/],
-    ["a Redis that does not answer", ["worker", "--redis", "redis://:pw@127.0.0.1:1"], /^ERR_BROKER_UNAVAILABLE: Expected a Redis server that answers at redis:\/\/:\*\*\*@127\.0\.0\.1:1, got .*ECONNREFUSED/],
+    [
+      "threads that are no number",
+      ["worker", "--threads", "many"],
+      /'--threads <n>' argument 'many' is invalid\. Expected a whole number of 1 or more\./,
+    ],
+    [
+      "no threads",
+      ["worker", "--threads", "0"],
+      /'--threads <n>' argument '0' is invalid\. Expected a whole number/,
+    ],
+    [
+      "a root that is not there",
+      ["worker", "--root", "/no/such"],
+      /'--root <dir>' argument '\/no\/such' is invalid\. Expected a directory that exists\./,
+    ],
+    [
+      "a URL that is none",
+      ["worker", "--redis", "queue"],
+      /^ERR_INVALID_OPTION: Expected `the Redis URL` to be redis:.*got "queue"/,
+    ],
+    [
+      "a Redis that does not answer",
+      ["worker", "--redis", "redis://:pw@127.0.0.1:1"],
+      /^ERR_BROKER_UNAVAILABLE: Expected a Redis server that answers at redis:\/\/:\*\*\*@127\.0\.0\.1:1, got .*ECONNREFUSED/,
+    ],
   ])("%s", async (_, args, message) => {
     const exit = await millrace(...args);
     expect(exit).toMatchObject({ code: 1, signal: null, stdout: "" });
@@ -51,21 +79,42 @@ describe("what is wrong with a command is said, and it exits with 1", () => {
   test("a namespace that could not be part of a key", async () => {
     const exit = await millrace("worker", "--redis", inject("redisUrl"), "--namespace", "a{b}");
     expect(exit).toMatchObject({ code: 1, signal: null });
-    expect(exit.stderr).toMatch(/^ERR_INVALID_OPTION: Expected `namespace` to be letters, digits and .* got "a\{b\}"/);
+    expect(exit.stderr).toMatch(
+      /^ERR_INVALID_OPTION: Expected `namespace` to be letters, digits and .* got "a\{b\}"/,
+    );
   });
 });
 
 describe("help and version", () => {
   test("--version says the version alone", async () => {
-    const { default: manifest } = await import("../../packages/millrace/package.json", { with: { type: "json" } });
-    expect(await millrace("--version")).toEqual({ code: 0, signal: null, stdout: `${manifest.version}\n`, stderr: "" });
+    const { default: manifest } = await import("../../packages/millrace/package.json", {
+      with: { type: "json" },
+    });
+    expect(await millrace("--version")).toEqual({
+      code: 0,
+      signal: null,
+      stdout: `${manifest.version}\n`,
+      stderr: "",
+    });
   });
 
   test("--help names the commands, worker --help its options", async () => {
     const [help, workerHelp] = await Promise.all([millrace("--help"), millrace("worker", "--help")]);
-    expect(help).toMatchObject({ code: 0, stderr: "", stdout: expect.stringMatching(/Usage: millrace.*worker/s) });
+    expect(help).toMatchObject({
+      code: 0,
+      stderr: "",
+      stdout: expect.stringMatching(/Usage: millrace.*worker/s),
+    });
     expect(workerHelp).toMatchObject({ code: 0, stderr: "" });
-    for (const option of ["--redis", "--threads", "--queue", "--namespace", "--root", "--grace-seconds", "[modules...]"]) {
+    for (const option of [
+      "--redis",
+      "--threads",
+      "--queue",
+      "--namespace",
+      "--root",
+      "--grace-seconds",
+      "[modules...]",
+    ]) {
       expect(workerHelp.stdout).toContain(option);
     }
   });
@@ -73,7 +122,12 @@ describe("help and version", () => {
 
 describe("a worker that serves", () => {
   function runner(namespace: string, options: object = {}) {
-    return new DistributedTaskRunner({ redis: inject("redisUrl"), namespace, noWorkersTimeoutSeconds: 0.2, ...options });
+    return new DistributedTaskRunner({
+      redis: inject("redisUrl"),
+      namespace,
+      noWorkersTimeoutSeconds: 0.2,
+      ...options,
+    });
   }
 
   test("has as many threads as --threads says, and announces itself", async () => {
@@ -100,7 +154,9 @@ describe("a worker that serves", () => {
     const on = (taskRunner: DistributedTaskRunner) => add.withOptions({ taskRunner }).start().wait();
     expect(await on(runner(namespace, { queue: "gpu" }))).toMatchObject({ type: "COMPLETED", data: 2 });
     expect(await on(runner(namespace))).toMatchObject({ data: { code: "ERR_NO_WORKERS" } });
-    expect(await on(runner(newNamespace(), { queue: "gpu" }))).toMatchObject({ data: { code: "ERR_NO_WORKERS" } });
+    expect(await on(runner(newNamespace(), { queue: "gpu" }))).toMatchObject({
+      data: { code: "ERR_NO_WORKERS" },
+    });
     await terminate(worker);
   });
 
@@ -118,21 +174,39 @@ describe("a worker that serves", () => {
     const env = { MILLRACE_REDIS_URL: inject("redisUrl") };
     const worker = start(process.execPath, [CLI, "worker", "--threads", "1"], { cwd: project.root, env });
     await until("the worker serves", () => worker.output.stderr.includes(`namespace "${namespace}"`));
-    expect(await project.run("flow.js", { env })).toEqual({ code: 0, signal: null, stdout: "hello mill\n", stderr: "" });
+    expect(await project.run("flow.js", { env })).toEqual({
+      code: 0,
+      signal: null,
+      stdout: "hello mill\n",
+      stderr: "",
+    });
     await terminate(worker);
   });
 
   test("loads the modules that it is given before it serves", async () => {
     await using project = await UserProject.make({
       "../package.json": '{ "workspaces": ["project"] }',
-      "warm.js": 'import { writeFileSync } from "node:fs"; writeFileSync(new URL("warm", import.meta.url), "");',
+      "warm.js":
+        'import { writeFileSync } from "node:fs"; writeFileSync(new URL("warm", import.meta.url), "");',
       "bad.js": 'throw new TypeError("no model file");',
     });
     const namespace = newNamespace();
-    const args = ["worker", "--redis", inject("redisUrl"), "--namespace", namespace, "--root", project.root, "--threads", "1"];
+    const args = [
+      "worker",
+      "--redis",
+      inject("redisUrl"),
+      "--namespace",
+      namespace,
+      "--root",
+      project.root,
+      "--threads",
+      "1",
+    ];
     const bad = await run(process.execPath, [CLI, ...args, `${project.root}/bad.js`]);
     expect(bad).toMatchObject({ code: 1, signal: null, stdout: "" });
-    expect(bad.stderr).toMatch(/^ERR_MODULE_IMPORT: Expected module .*bad\.js to load .* TypeError: no model file/);
+    expect(bad.stderr).toMatch(
+      /^ERR_MODULE_IMPORT: Expected module .*bad\.js to load .* TypeError: no model file/,
+    );
     const outside = await run(process.execPath, [CLI, ...args, `${ROOT}/test/fixtures/tasks.ts`]);
     expect(outside).toMatchObject({ code: 1, stderr: expect.stringMatching(/^ERR_MODULE_PATH: /) });
     const good = start(process.execPath, [CLI, ...args, "warm.js"], { cwd: project.root });

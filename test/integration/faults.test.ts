@@ -35,20 +35,33 @@ function startedBy(starts: readonly Start[], pid: number): string[] {
 
 /** A flow whose runs wait for the gate, and that gives who ended them. */
 function holding(taskRunner: DistributedTaskRunner, gate: Gate, names: readonly string[] = NAMES) {
-  return flow({ name: "holding", taskRunner }, () => tasks.hold.map(unmapped(gate.directory), names).results()).start();
+  return flow({ name: "holding", taskRunner }, () =>
+    tasks.hold.map(unmapped(gate.directory), names).results(),
+  ).start();
 }
 
 describe("a worker process that is killed in mid-flow", () => {
   test("in a local cluster: its calls are sent again, and its place is taken", async () => {
     await using gate = await Gate.make();
-    await using cluster = new LocalCluster({ broker: "redis", redis: inject("redisUrl"), workers: 2, threads: 1 });
+    await using cluster = new LocalCluster({
+      broker: "redis",
+      redis: inject("redisUrl"),
+      workers: 2,
+      threads: 1,
+    });
     await cluster.start();
     const [victim, survivor] = cluster.pids as [number, number];
     const run = holding(new DistributedTaskRunner({ cluster }), gate);
-    await gate.waitFor("both processes run a call", (starts) => new Set(starts.map(({ pid }) => pid)).size === 2);
+    await gate.waitFor(
+      "both processes run a call",
+      (starts) => new Set(starts.map(({ pid }) => pid)).size === 2,
+    );
     const [lost] = startedBy(await gate.started(), victim);
     process.kill(victim, "SIGKILL");
-    await until("a new process takes its place", () => cluster.pids.every((pid) => pid !== victim) && cluster.pids.length === 2);
+    await until(
+      "a new process takes its place",
+      () => cluster.pids.every((pid) => pid !== victim) && cluster.pids.length === 2,
+    );
     await gate.open();
     const ended = await run.result();
     expect(ended.map(({ name }) => name)).toEqual(NAMES);
@@ -67,23 +80,36 @@ describe("a worker process that is killed in mid-flow", () => {
     const survivor = await startWorker(namespace, "--threads", "1");
     victim.child.kill("SIGKILL");
     await victim.exited;
-    await gate.waitFor("the other worker runs what it left", (starts) => startedBy(starts, survivor.pid).length > 0);
+    await gate.waitFor(
+      "the other worker runs what it left",
+      (starts) => startedBy(starts, survivor.pid).length > 0,
+    );
     await gate.open();
     const ended = await run.result();
     expect(ended).toEqual(NAMES.map((name) => ({ name, pid: survivor.pid })));
     expect((await terminate(survivor)).code).toBe(0);
     // Nothing but what BullMQ keeps of any queue: not of the killed worker, nor of the flow.
-    const kept = (await keysOfNamespace(namespace)).filter((key) => !/^default:(meta|id|events|marker)$/.test(key));
+    const kept = (await keysOfNamespace(namespace)).filter(
+      (key) => !/^default:(meta|id|events|marker)$/.test(key),
+    );
     expect(kept).toEqual([]);
   });
 
   test("all workers at once: the calls wait for their successors", async () => {
     await using gate = await Gate.make();
-    await using cluster = new LocalCluster({ broker: "redis", redis: inject("redisUrl"), workers: 2, threads: 1 });
+    await using cluster = new LocalCluster({
+      broker: "redis",
+      redis: inject("redisUrl"),
+      workers: 2,
+      threads: 1,
+    });
     await cluster.start();
     const victims = cluster.pids;
     const run = holding(new DistributedTaskRunner({ cluster }), gate);
-    await gate.waitFor("both processes run a call", (starts) => new Set(starts.map(({ pid }) => pid)).size === 2);
+    await gate.waitFor(
+      "both processes run a call",
+      (starts) => new Set(starts.map(({ pid }) => pid)).size === 2,
+    );
     for (const pid of victims) process.kill(pid, "SIGKILL");
     await gate.open();
     const ended = await run.result();
@@ -93,16 +119,32 @@ describe("a worker process that is killed in mid-flow", () => {
 });
 
 describe.each(["memory", "redis"] as const)("a thread that dies, with broker %s", (broker) => {
-  const options = { broker, workers: 1, threads: 2, ...(broker === "redis" && { redis: inject("redisUrl") }) };
+  const options = {
+    broker,
+    workers: 1,
+    threads: 2,
+    ...(broker === "redis" && { redis: inject("redisUrl") }),
+  };
 
   test("crashes the run that ended it, with a sentence that says why, and no other", async () => {
     await using cluster = new LocalCluster(options);
-    const seen = await flow({ name: "exits", taskRunner: new DistributedTaskRunner({ cluster }) }, async () => {
-      const guilty = tasks.exit.submit(3);
-      const others = tasks.add.map(Array.from({ length: 200 }, (_, index) => index), unmapped(1));
-      const error: unknown = await guilty.result().catch((thrown: unknown) => thrown);
-      return { error, type: guilty.state.type, message: guilty.state.message, values: await others.results() };
-    })();
+    const seen = await flow(
+      { name: "exits", taskRunner: new DistributedTaskRunner({ cluster }) },
+      async () => {
+        const guilty = tasks.exit.submit(3);
+        const others = tasks.add.map(
+          Array.from({ length: 200 }, (_, index) => index),
+          unmapped(1),
+        );
+        const error: unknown = await guilty.result().catch((thrown: unknown) => thrown);
+        return {
+          error,
+          type: guilty.state.type,
+          message: guilty.state.message,
+          values: await others.results(),
+        };
+      },
+    )();
     expect(seen.type).toBe("CRASHED");
     expect(seen.message).toMatch(/The worker thread that ran the call died\. It called process\.exit\(3\)/);
     expect(seen.error).toMatchObject({ name: "WorkerLostError", code: "ERR_WORKER_LOST" });
@@ -167,9 +209,18 @@ describe("a signal to `millrace worker`", () => {
 });
 
 test("calls that no worker takes end CRASHED after the set time, and say what to start", async () => {
-  const runner = { redis: inject("redisUrl"), namespace: newNamespace(), queue: "gpu", noWorkersTimeoutSeconds: 0.2 };
+  const runner = {
+    redis: inject("redisUrl"),
+    namespace: newNamespace(),
+    queue: "gpu",
+    noWorkersTimeoutSeconds: 0.2,
+  };
   const body = () => tasks.add(1, 1);
-  const state = await flow({ name: "alone", taskRunner: new DistributedTaskRunner(runner) }, body).start().wait();
+  const state = await flow({ name: "alone", taskRunner: new DistributedTaskRunner(runner) }, body)
+    .start()
+    .wait();
   expect(state.data).toMatchObject({ name: "NoWorkersError", code: "ERR_NO_WORKERS" });
-  expect((state.data as Error).message).toMatch(/Expected a worker for queue "gpu" within 0.2 s, got none\. Start one with `millrace worker/);
+  expect((state.data as Error).message).toMatch(
+    /Expected a worker for queue "gpu" within 0.2 s, got none\. Start one with `millrace worker/,
+  );
 });

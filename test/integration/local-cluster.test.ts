@@ -73,7 +73,9 @@ describe.each(BROKERS)("with broker %s", (broker, options) => {
     await using cluster = new LocalCluster({ ...options, workers: 1 });
     const taskRunner = new DistributedTaskRunner({ cluster });
     const names = ["a", "b", "c", "d", "e", "f"];
-    const holding = flow({ name: "holding", taskRunner }, () => tasks.hold.map(unmapped(gate.directory), names).results());
+    const holding = flow({ name: "holding", taskRunner }, () =>
+      tasks.hold.map(unmapped(gate.directory), names).results(),
+    );
     const run = holding.start();
     await gate.waitFor("the only thread holds a task", (starts) => starts.length === 1);
     await cluster.scale(3);
@@ -132,7 +134,10 @@ describe.each(BROKERS)("with broker %s", (broker, options) => {
     const run = flow({ name: "left", taskRunner }, () => tasks.hold(gate.directory, "a")).start();
     await gate.waitFor("the task runs", (starts) => starts.length === 1);
     await cluster.close();
-    expect(await run.wait()).toMatchObject({ type: expect.stringMatching(/FAILED|CRASHED/), data: expect.any(Error) });
+    expect(await run.wait()).toMatchObject({
+      type: expect.stringMatching(/FAILED|CRASHED/),
+      data: expect.any(Error),
+    });
   });
 
   test("ten flow runs at once share one temporary cluster, which is closed after the last", async () => {
@@ -159,7 +164,10 @@ describe("a cluster that cannot be", () => {
     const url = `redis://127.0.0.1:${await findFreePort()}`;
     await using cluster = new LocalCluster({ broker: "redis", redis: url });
     await expect(cluster.start()).rejects.toThrow(BrokerUnavailableError);
-    const state = await sum.withOptions({ taskRunner: new DistributedTaskRunner({ cluster }) }).start().wait();
+    const state = await sum
+      .withOptions({ taskRunner: new DistributedTaskRunner({ cluster }) })
+      .start()
+      .wait();
     expect(state).toMatchObject({ type: "CRASHED", data: { code: "ERR_BROKER_UNAVAILABLE" } });
   });
 
@@ -184,7 +192,12 @@ test("a cluster has as many threads as the machine has cores, unless told", asyn
   expect(cluster.workers).toBe(Math.ceil(cores / 4));
   const taskRunner = new DistributedTaskRunner({ cluster });
   const run = flow({ name: "cores", taskRunner }, () =>
-    tasks.hold.map(unmapped(gate.directory), Array.from({ length: 2 * cores + 4 }, (_, index) => `${index}`)).results(),
+    tasks.hold
+      .map(
+        unmapped(gate.directory),
+        Array.from({ length: 2 * cores + 4 }, (_, index) => `${index}`),
+      )
+      .results(),
   ).start();
   await gate.waitFor("all threads hold a task each", (starts) => starts.length >= cores);
   expect(await gate.started()).toHaveLength(cores * 1);

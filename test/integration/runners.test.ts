@@ -1,5 +1,5 @@
 /** What a flow does is the same on every runner. See also runner-values.test.ts and runner-logs.test.ts. */
-import { flow, tags, type TaskRunner, UnfinishedRunError, unmapped } from "millrace";
+import { flow, type TaskRunner, tags, UnfinishedRunError, unmapped } from "millrace";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as tasks from "../fixtures/tasks.ts";
 import { Gate } from "../support/gate.ts";
@@ -25,7 +25,10 @@ describe.each(RUNNER_KINDS)("on the $name runner", ({ start }) => {
   }
 
   test("a call gives the value, a submit the future of it", async () => {
-    const [called, submitted] = await inFlow(async () => [await tasks.add(1, 2), await tasks.add.submit(3, 4)]);
+    const [called, submitted] = await inFlow(async () => [
+      await tasks.add(1, 2),
+      await tasks.add.submit(3, 4),
+    ]);
     expect([called, submitted]).toEqual([3, 7]);
   });
 
@@ -48,7 +51,11 @@ describe.each(RUNNER_KINDS)("on the $name runner", ({ start }) => {
   test("futures stand for their values at any depth of the arguments", async () => {
     const value = await inFlow(async () => {
       const [one, two] = [tasks.add.submit(0, 1), tasks.add.submit(1, 1)];
-      return tasks.identity.submit({ rows: [{ one }, new Map([["two", two]])], both: new Set([one, two]), one });
+      return tasks.identity.submit({
+        rows: [{ one }, new Map([["two", two]])],
+        both: new Set([one, two]),
+        one,
+      });
     });
     expect(value).toEqual({ rows: [{ one: 1 }, new Map([["two", 2]])], both: new Set([1, 2]), one: 1 });
   });
@@ -93,7 +100,10 @@ describe.each(RUNNER_KINDS)("on the $name runner", ({ start }) => {
   test("a failed attempt is tried again, as often as retries says", async () => {
     const retried = tasks.failBelowAttempt.withOptions({ retries: 2, retryDelaySeconds: [0, 0.01] });
     expect(await inFlow(() => retried(3))).toBe(3);
-    await expect(inFlow(() => retried(4))).rejects.toMatchObject({ name: "RangeError", message: "attempt 3" });
+    await expect(inFlow(() => retried(4))).rejects.toMatchObject({
+      name: "RangeError",
+      message: "attempt 3",
+    });
   });
 
   test("a run whose input failed is NotReady, and so is what depends on it", async () => {

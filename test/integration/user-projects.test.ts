@@ -26,7 +26,10 @@ const report = flow(
 
 MAIN
 `;
-const JAVASCRIPT = TYPESCRIPT.replace(/interface Row .*\n/, "").replaceAll(/: (string|Row)\b|: \{ months: string\[\] \}/g, "");
+const JAVASCRIPT = TYPESCRIPT.replace(/interface Row .*\n/, "").replaceAll(
+  /: (string|Row)\b|: \{ months: string\[\] \}/g,
+  "",
+);
 const COMMONJS = JAVASCRIPT.replace(/import (.*) from "millrace";/, 'const $1 = require("millrace");');
 
 const AWAITED = `console.log("total", await report({ months: ["2024-01", "2024-02"] }));`;
@@ -50,8 +53,20 @@ interface Kind {
 const KINDS: readonly Kind[] = [
   { name: "TypeScript, ES modules", file: "report.ts", text: TYPESCRIPT, main: AWAITED, type: "module" },
   { name: "TypeScript, CommonJS", file: "report.ts", text: TYPESCRIPT, main: THEN, type: "commonjs" },
-  { name: "TypeScript, no type in package.json", file: "report.ts", text: TYPESCRIPT, main: THEN, type: "none" },
-  { name: "TypeScript, .mts in a CommonJS project", file: "report.mts", text: TYPESCRIPT, main: AWAITED, type: "commonjs" },
+  {
+    name: "TypeScript, no type in package.json",
+    file: "report.ts",
+    text: TYPESCRIPT,
+    main: THEN,
+    type: "none",
+  },
+  {
+    name: "TypeScript, .mts in a CommonJS project",
+    file: "report.mts",
+    text: TYPESCRIPT,
+    main: AWAITED,
+    type: "commonjs",
+  },
   { name: "JavaScript, ES modules", file: "report.js", text: JAVASCRIPT, main: AWAITED, type: "module" },
   { name: "JavaScript, CommonJS", file: "report.cjs", text: COMMONJS, main: THEN, type: "commonjs" },
 ];

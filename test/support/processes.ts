@@ -31,7 +31,11 @@ interface StartOptions {
 
 const running = new Set<Program>();
 
-export function start(command: string, args: readonly string[], { cwd = ROOT, env = {} }: StartOptions = {}): Program {
+export function start(
+  command: string,
+  args: readonly string[],
+  { cwd = ROOT, env = {} }: StartOptions = {},
+): Program {
   const child = spawn(command, args, { cwd, env: userEnvironment(env), stdio: ["ignore", "pipe", "pipe"] });
   const output = { stdout: "", stderr: "" };
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -53,7 +57,12 @@ export function start(command: string, args: readonly string[], { cwd = ROOT, en
 }
 
 /** Runs a program to its end. One that does not end by itself is killed, and its exit has the signal. */
-export async function run(command: string, args: readonly string[], options: StartOptions = {}, timeoutMs = 45_000): Promise<Exit> {
+export async function run(
+  command: string,
+  args: readonly string[],
+  options: StartOptions = {},
+  timeoutMs = 45_000,
+): Promise<Exit> {
   const program = start(command, args, options);
   const timer = setTimeout(() => program.child.kill("SIGKILL"), timeoutMs);
   try {
@@ -96,7 +105,10 @@ export async function killPrograms(): Promise<void> {
 function userEnvironment(changes: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const environment: NodeJS.ProcessEnv = {};
   for (const [name, value] of Object.entries({ ...process.env, ...changes })) {
-    if (value !== undefined && !/^(VITEST|VITE_|TEST$|DEV$|PROD$|MODE$|SSR$|BASE_URL$|NODE_ENV$|NODE_OPTIONS$)/.test(name)) {
+    if (
+      value !== undefined &&
+      !/^(VITEST|VITE_|TEST$|DEV$|PROD$|MODE$|SSR$|BASE_URL$|NODE_ENV$|NODE_OPTIONS$)/.test(name)
+    ) {
       environment[name] = value;
     }
   }

@@ -46,7 +46,10 @@ export class UserProject implements AsyncDisposable {
   }
 
   /** Runs a file of the project as a user does: TypeScript through tsx, JavaScript through Node. */
-  run(file: string, { cwd = this.root, env = {} }: { cwd?: string; env?: NodeJS.ProcessEnv } = {}): Promise<Exit> {
+  run(
+    file: string,
+    { cwd = this.root, env = {} }: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+  ): Promise<Exit> {
     return /\.[cm]?ts$/.test(file)
       ? run(TSX, [file], { cwd, env })
       : run(process.execPath, [file], { cwd, env });

@@ -279,6 +279,10 @@ class BullMqWorker implements WorkerLink {
   #isTaking = true;
   /** The `take` that waits. */
   #taking: Promise<unknown> | undefined;
+  #giveUp!: () => void;
+  readonly #gaveUp = new Promise<undefined>((resolve) => {
+    this.#giveUp = () => resolve(undefined);
+  });
   #isClosed = false;
 
   static async open(
@@ -317,7 +321,7 @@ class BullMqWorker implements WorkerLink {
       this.#taking = undefined;
     });
     this.#taking = taking;
-    return taking;
+    return Promise.race([taking, this.#gaveUp]);
   }
 
   async #take(): Promise<Delivery | undefined> {
@@ -335,6 +339,8 @@ class BullMqWorker implements WorkerLink {
     if (!this.#isTaking) return;
     this.#isTaking = false;
     if (this.#taking === undefined) return;
+    // With Redis away, BullMQ does not give up.
+    void doneWithin(LEAVE_MS, this.#taking).then(() => this.#giveUp());
     // Wakes a `take` that waits: BullMQ gives undefined when its blocking connection is cut, and connects again.
     void this.#worker
       .getBackend()

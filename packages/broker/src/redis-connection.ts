@@ -121,7 +121,8 @@ export async function checkRedis(redis: Redis): Promise<void> {
 export function unsuitable(info: string): string | undefined {
   const version = /^redis_version:(.+?)\r?$/m.exec(info)?.[1] ?? "unknown";
   const [major = 0, minor = 0] = version.split(".").map(Number);
-  if (major < LEAST_VERSION[0] || (major === LEAST_VERSION[0] && minor < LEAST_VERSION[1])) {
+  // A version that is not a number is not new enough either.
+  if (!(major > LEAST_VERSION[0] || (major === LEAST_VERSION[0] && minor >= LEAST_VERSION[1]))) {
     return `Expected Redis ${LEAST_VERSION.join(".")} or newer, got ${version}. Update the server, or name another in MILLRACE_REDIS_URL.`;
   }
   const policy = /^maxmemory_policy:(.+?)\r?$/m.exec(info)?.[1] ?? "noeviction";

@@ -52,6 +52,7 @@ test("an attempt of an async function ends with its promise", async () => {
 });
 
 test("a returned object whose `then` cannot be read is what went wrong", () => {
+  // biome-ignore lint/suspicious/noThenProperty: such an object is what the test is about.
   const trap = Object.defineProperty({}, "then", {
     get() {
       throw boom;

@@ -67,7 +67,7 @@ class Walk {
     } else {
       if (hasSymbolKeys(value)) return false;
       for (const key of Object.keys(value)) {
-        if (key === "__proto__" || !isWellFormed(key)) return false;
+        if (isOddKey(key)) return false;
         if (!this.value((value as Record<string, unknown>)[key], depth)) return false;
       }
     }
@@ -83,6 +83,14 @@ export function isContainer(value: object): boolean {
 /** Something without parts that MessagePack carries as it is: a date, a pattern, bytes, numbers. */
 export function isCopied(value: object): boolean {
   return COPIED.has(Object.getPrototypeOf(value));
+}
+
+/**
+ * A key that must not be assigned when the object is built, or that MessagePack's text cannot hold. `__keys__` is the
+ * name of a field in msgpackr's own tables.
+ */
+export function isOddKey(key: string): boolean {
+  return key === "__proto__" || key === "__keys__" || !isWellFormed(key);
 }
 
 /** In Node 20, and not yet in the ES2023 types. For a string of one-byte characters V8 answers at once. */

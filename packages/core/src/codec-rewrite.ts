@@ -1,4 +1,4 @@
-import { hasSymbolKeys, isContainer, isCopied, isWellFormed, MAX_DEPTH } from "./codec-check.ts";
+import { hasSymbolKeys, isContainer, isCopied, isOddKey, isWellFormed, MAX_DEPTH } from "./codec-check.ts";
 import { errorRecord } from "./codec-errors.ts";
 import { describe, NotEncodableError } from "./errors.ts";
 import { Input } from "./input.ts";
@@ -85,7 +85,7 @@ class Rewriting {
     }
     const keys = Object.keys(value);
     const part = (key: string) => this.value(value[key], `${path}${step(key)}`, depth);
-    if (keys.some((key) => key === "__proto__" || !isWellFormed(key))) {
+    if (keys.some(isOddKey)) {
       return this.#tagged(value, "entries", path, () =>
         keys.map((key) => [this.value(key, path, depth), part(key)]),
       );

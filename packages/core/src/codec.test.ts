@@ -70,6 +70,31 @@ describe("values arrive as what they were", () => {
     expect((arrived as { admin?: boolean }).admin).toBeUndefined();
   });
 
+  it("keeps a key that the packer uses for itself, and does not stumble over it later", () => {
+    expect(roundTrip([{ __keys__: 1 }, {}, { a: 1 }])).toStrictEqual([{ __keys__: 1 }, {}, { a: 1 }]);
+    expect(roundTrip([{}])).toStrictEqual([{}]);
+  });
+
+  it("keeps Buffers as Buffers, also from bytes that came as a Uint8Array", () => {
+    const bytes = new Uint8Array(encode([Buffer.from("ab"), new Date(Number.NaN), new Uint8Array([1])]));
+    expect(decode(bytes)).toStrictEqual([Buffer.from("ab"), new Date(Number.NaN), new Uint8Array([1])]);
+  });
+
+  it("lets a registered class encode and decode while it is encoded and decoded", () => {
+    class Envelope {
+      readonly content: unknown;
+      constructor(content: unknown) {
+        this.content = content;
+      }
+    }
+    registerType(Envelope, {
+      encode: ({ content }) => encode({ content }),
+      decode: (bytes) => new Envelope((decode(bytes) as { content: unknown }).content),
+    });
+    const sent = [new Envelope({ a: new Envelope(1) }), { after: "it" }];
+    expect(roundTrip(sent)).toStrictEqual(sent);
+  });
+
   it("keeps cycles and shared parts", () => {
     const shared = { n: 1 };
     const value: { self?: unknown; list: unknown[]; map: Map<string, unknown> } = {
@@ -126,6 +151,17 @@ describe("what cannot be sent is an error with the path to it", () => {
     expect(encoding).toThrow(message);
     expect(encoding).toThrow(expect.objectContaining({ path, code: "ERR_NOT_ENCODABLE" }));
   });
+});
+
+it("what throws while it is read is an error of the same kind", () => {
+  const thrower = {
+    get broken() {
+      throw new RangeError("no");
+    },
+  };
+  expect(() => encode(thrower)).toThrow(NotEncodableError);
+  expect(() => encodeWithInputs([thrower], "arguments")).toThrow(/RangeError: no/);
+  expect(() => encode(Object.create(Date.prototype))).toThrow(NotEncodableError);
 });
 
 describe("inputs", () => {

@@ -1,7 +1,7 @@
 import { arrivesAsItIs } from "./codec-check.ts";
 import { rewriteValue } from "./codec-rewrite.ts";
 import { readTagged } from "./codec-tags.ts";
-import { DecodeError } from "./errors.ts";
+import { DecodeError, NotEncodableError } from "./errors.ts";
 import { Input } from "./input.ts";
 import { addValueExtension, packValue, unpackValue } from "./packer.ts";
 import { readTaggedWith } from "./tagged.ts";
@@ -17,7 +17,7 @@ import { readTaggedWith } from "./tagged.ts";
  * @throws NotEncodableError
  */
 export function encode(value: unknown, root = "value"): Uint8Array {
-  return packValue(arrivesAsItIs(value, false) ? value : rewriteValue(value, root, false));
+  return guarded(root, () => packValue(arrivesAsItIs(value, false) ? value : rewriteValue(value, root, false)));
 }
 
 /** @throws DecodeError for bytes that `encode` did not make, or of a type that is not registered here */
@@ -32,14 +32,26 @@ export function decode(bytes: Uint8Array): unknown {
  * @throws NotEncodableError
  */
 export function encodeWithInputs(value: unknown, root: string): { bytes: Uint8Array; inputs: readonly Input[] } {
-  const copy = arrivesAsItIs(value, true) ? value : rewriteValue(value, root, true);
   const outer = encodedInputs;
   encodedInputs = undefined;
   try {
-    const bytes = packValue(copy);
+    const bytes = guarded(root, () =>
+      packValue(arrivesAsItIs(value, true) ? value : rewriteValue(value, root, true)),
+    );
     return { bytes, inputs: encodedInputs ?? NO_INPUTS };
   } finally {
     encodedInputs = outer;
+  }
+}
+
+/** A getter, a proxy or a registered class's `encode` may throw anything, and a detached buffer makes the packer throw. */
+function guarded(root: string, encoding: () => Uint8Array): Uint8Array {
+  try {
+    return encoding();
+  } catch (error) {
+    if (error instanceof NotEncodableError) throw error;
+    const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    throw new NotEncodableError(root, `one that threw ${what} while it was read`, "Send plain data.", { cause: error });
   }
 }
 

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noConsole: what a task prints is what is tested.
 import { expect, test } from "vitest";
 import { keepLogs } from "../testing/logs.ts";
 import { runNode } from "../testing/run-node.ts";

@@ -148,8 +148,8 @@ export class NotEncodableError extends MillraceError {
   readonly code = "ERR_NOT_ENCODABLE";
   /** Where in the value the offending part is, such as `arguments[0].rows[3].callback`. */
   readonly path: string;
-  constructor(path: string, got: string, advice: string) {
-    super(`Expected a value that can be sent to another process at \`${path}\`, got ${got}. ${advice}`);
+  constructor(path: string, got: string, advice: string, options?: ErrorOptions) {
+    super(`Expected a value that can be sent to another process at \`${path}\`, got ${got}. ${advice}`, options);
     this.path = path;
   }
 }

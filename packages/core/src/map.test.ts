@@ -193,6 +193,13 @@ describe("errors", () => {
     await expect(inFlow(() => show.map([1, 2], [1], []))).rejects.toThrow("to have one length, got 2, 1, 0.");
   });
 
+  test("they are thrown at once, not by a promise that nobody may await", async () => {
+    await inFlow(() => {
+      expect(() => double.map(5)).toThrow(NothingToMapError);
+      expect(() => show.map([1], [])).toThrow(MapLengthError);
+    });
+  });
+
   test("no run is made then", async () => {
     const run = flow({ name: "f" }, () => {
       try {

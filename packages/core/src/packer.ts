@@ -1,4 +1,4 @@
-import { addExtension, Packr } from "msgpackr";
+import { addExtension, Packr, Unpackr } from "msgpackr";
 import { DecodeError } from "./errors.ts";
 
 /**
@@ -10,8 +10,17 @@ import { DecodeError } from "./errors.ts";
  */
 const messagePacker = new Packr({ useRecords: false });
 
-/** `copyBuffers`: bytes in a decoded value would otherwise be a view of the message, and keep it alive. */
-const valuePacker = new Packr({ structuredClone: true, copyBuffers: true, useToJSON: false } as object);
+const VALUE_OPTIONS = {
+  structuredClone: true,
+  copyBuffers: true, // Bytes in a decoded value would otherwise be a view of the message, and keep it alive.
+  useToJSON: false,
+};
+const valuePacker = new Packr(VALUE_OPTIONS as object);
+/** Of its own: a registered type's `decode` may encode or decode, which one object for both does not survive. */
+const valueUnpacker = new Unpackr(VALUE_OPTIONS as object);
+
+/** Above this, packed bytes get memory of their own: the packer's grows with the largest value, and is kept. */
+const SHARED_MEMORY_BYTES = 64 * 1024;
 
 export function packMessage(message: readonly unknown[]): Uint8Array {
   return messagePacker.pack(message);
@@ -23,17 +32,21 @@ export function unpackMessage(bytes: Uint8Array): unknown {
 }
 
 export function packValue(value: unknown): Uint8Array {
-  return valuePacker.pack(value);
+  const bytes = valuePacker.pack(value);
+  if (bytes.length <= SHARED_MEMORY_BYTES) return bytes;
+  valuePacker.useBuffer(Buffer.allocUnsafeSlow(8 * 1024));
+  return bytes;
 }
 
 /** @throws DecodeError when the bytes are not one whole value */
 export function unpackValue(bytes: Uint8Array): unknown {
-  return unpackWith(valuePacker, "an encoded value", bytes);
+  return unpackWith(valueUnpacker, "an encoded value", bytes);
 }
 
-function unpackWith(packer: Packr, what: string, bytes: Uint8Array): unknown {
+function unpackWith(unpacker: Unpackr, what: string, bytes: Uint8Array): unknown {
   try {
-    return packer.unpack(bytes);
+    // A Buffer, also of bytes that came through a port as a Uint8Array: msgpackr makes bytes of the kind that it reads.
+    return unpacker.unpack(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
   } catch (error) {
     if (error instanceof DecodeError) throw error;
     const why = error instanceof Error ? error.message : String(error);

@@ -77,7 +77,10 @@ describe("a definition", () => {
 
   test("gives its delay function the number of retries, also of withOptions", () => {
     const asked: number[] = [];
-    const retryDelaySeconds = (retries: number) => (asked.push(retries), [0]);
+    const retryDelaySeconds = (retries: number) => {
+      asked.push(retries);
+      return [0];
+    };
     task({ name: "t", retries: 2, retryDelaySeconds }, () => {}).withOptions({ retryDelaySeconds });
     expect(asked).toEqual([2, 2]);
   });

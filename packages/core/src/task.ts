@@ -4,7 +4,7 @@ import { findFuturesInArguments } from "./dependencies.ts";
 import { runDetached } from "./detached.ts";
 import { FlowRunEndedError, InvalidOptionError, MissingContextError, UnnamedError } from "./errors.ts";
 import { TaskFuture, TaskFutureList } from "./future.ts";
-import { type MapArguments, type MapArgumentsOrFutures, isMapped, mapArguments } from "./map.ts";
+import { isMapped, type MapArguments, type MapArgumentsOrFutures, mapArguments } from "./map.ts";
 import * as rules from "./options.ts";
 import { registerTask } from "./registry.ts";
 import { MAX_RETRY_DELAYS } from "./retry.ts";

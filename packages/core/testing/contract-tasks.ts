@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noConsole: what a task prints is what is tested.
 /**
  * The tasks of the contract that every task runner keeps. At top level, and by package name, so that a worker thread
  * can import them. What a test wants to know of a run, the run returns: a worker shares no memory with the test.

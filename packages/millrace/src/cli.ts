@@ -31,7 +31,12 @@ program
   .option("--threads <n>", "calls that run at the same time", wholeNumber, availableParallelism())
   .option("--queue <name>", "the queue to serve", DEFAULT_QUEUE)
   .option("--namespace <name>", "the project on this Redis (default: the name in the root's package.json)")
-  .option("--root <dir>", "the project root, where task modules are found", directory, findProjectRoot(process.cwd()))
+  .option(
+    "--root <dir>",
+    "the project root, where task modules are found",
+    directory,
+    findProjectRoot(process.cwd()),
+  )
   .option("--grace-seconds <n>", "how long calls may go on after SIGTERM", wholeNumber, 30)
   .action(runWorker);
 
@@ -50,7 +55,9 @@ async function runWorker(modules: string[], flags: WorkerFlags): Promise<void> {
     graceSeconds,
     modules: modules.map((module) => toModulePath(root, pathToFileURL(resolve(module)).href)),
   });
-  console.error(`Millrace worker ${worker.workerId}: ${threads} threads, queue "${queue}", namespace "${namespace}".`);
+  console.error(
+    `Millrace worker ${worker.workerId}: ${threads} threads, queue "${queue}", namespace "${namespace}".`,
+  );
   await worker.stopped;
 }
 
@@ -60,7 +67,8 @@ function version(): string {
 
 function wholeNumber(text: string): number {
   const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < 1) throw new InvalidArgumentError("Expected a whole number of 1 or more.");
+  if (!Number.isSafeInteger(number) || number < 1)
+    throw new InvalidArgumentError("Expected a whole number of 1 or more.");
   return number;
 }
 

@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { type Broker, DEFAULT_QUEUE } from "@millrace/broker";
-import { readSettings, RedisServerError, WorkerStartError } from "@millrace/core";
+import { RedisServerError, readSettings, WorkerStartError } from "@millrace/core";
 import { currentProjectRoot, inWorkerMode, never, processLogger, rules } from "@millrace/core/internal";
 import type { ClusterHost, HostedWorker, HostOptions } from "./cluster-host.ts";
 import { type ClusterSize, clusterSize } from "./cluster-size.ts";
@@ -149,7 +149,7 @@ export class LocalCluster {
     if (executable !== undefined) return RedisHost.withPrivateServer(executable, options);
     if (broker === "auto") return new MemoryHost(options);
     throw new RedisServerError(
-      "Expected a redis-server or valkey-server on the PATH for a local cluster with broker \"redis\", got none. " +
+      'Expected a redis-server or valkey-server on the PATH for a local cluster with broker "redis", got none. ' +
         'Install one, name a running server in MILLRACE_REDIS_URL, or use broker "memory".',
     );
   }
@@ -200,5 +200,7 @@ export class LocalCluster {
 }
 
 function closedError(): WorkerStartError {
-  return new WorkerStartError("Expected an open local cluster, got one that is closed. Make a new LocalCluster.");
+  return new WorkerStartError(
+    "Expected an open local cluster, got one that is closed. Make a new LocalCluster.",
+  );
 }

@@ -1,0 +1,98 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { type BatchSituation, costMs, planBatch } from "./batch-plan.ts";
+
+type Case = Partial<Omit<BatchSituation, "expectedMs">> & {
+  /** What every call takes, or each in turn; undefined: nobody knows. */
+  readonly ms?: number | readonly (number | undefined)[] | undefined;
+};
+
+/** One idle worker with two threads, unless the case says otherwise. */
+function plan({ ms, ...given }: Case): number {
+  return planBatch({
+    workers: 1,
+    slots: 2,
+    outstandingCalls: 0,
+    outstandingMs: 0,
+    backlog: 100,
+    ...given,
+    expectedMs: (index) => (ms === undefined || typeof ms === "number" ? ms : ms[index]),
+  });
+}
+
+// A batch aims at 4 ms of work per thread of its worker; the window holds 8 ms per thread.
+describe("the next batch has", () => {
+  test.each<[string, Case, number]>([
+    // Nothing to send, or nowhere to send it
+    ["no call when none waits", { backlog: 0, ms: 1 }, 0],
+    ["no call when there is no worker", { workers: 0, slots: 0, ms: 1 }, 0],
+
+    // Size follows duration
+    ["as many short calls as make some milliseconds per thread", { ms: 1 }, 8],
+    ["twice as many for twice the threads", { slots: 4, ms: 1 }, 16],
+    ["all that wait when they are few", { backlog: 3, ms: 1 }, 3],
+    ["at most a thousand, however short", { backlog: 100_000, ms: 0 }, 1000],
+    ["one call when a call takes longer than a batch should", { ms: 500 }, 1],
+    ["the short calls ahead of a long one, which travels alone", { ms: [0.5, 0.5, 500, 0.5] }, 2],
+    ["the long call alone when it is in front", { ms: [500, 0.5, 0.5] }, 1],
+    ["a call that is only a little too long as well", { ms: [4, 6, 1] }, 2],
+
+    // A new task: nobody knows how long it takes
+    ["one call per thread of a new task", { ms: undefined }, 2],
+    ["one call per thread of the worker, when there are many", { workers: 4, slots: 16, ms: undefined }, 4],
+
+    // Spread over workers
+    ["its share when there are several workers", { workers: 4, slots: 8, backlog: 8, ms: 0.1 }, 2],
+    ["its share rounded up, so that no call is left over", { workers: 4, slots: 8, backlog: 9, ms: 0.1 }, 3],
+    ["one call for each worker when as many wait", { workers: 4, slots: 8, backlog: 4, ms: 0.1 }, 1],
+
+    // The window
+    [
+      "calls while less is outstanding than there is time for",
+      { outstandingCalls: 50, outstandingMs: 15, ms: 1 },
+      8,
+    ],
+    ["none when the window is full", { outstandingCalls: 50, outstandingMs: 16, ms: 1 }, 0],
+    [
+      "calls while a thread has none, however long the others take",
+      { outstandingCalls: 1, outstandingMs: 1e6, ms: 1 },
+      8,
+    ],
+    [
+      "a call to come next for each worker, behind long calls",
+      { outstandingCalls: 2, outstandingMs: 1e6, ms: 1e6 },
+      1,
+    ],
+    ["none behind that", { outstandingCalls: 3, outstandingMs: 1e6, ms: 1e6 }, 0],
+  ])("%s", (_, situation, calls) => {
+    expect(plan(situation)).toBe(calls);
+  });
+});
+
+test("there is always a call when one waits and a thread is idle, and never more than wait", () => {
+  const milliseconds = fc.option(fc.oneof(fc.constant(0), fc.double({ min: 0, max: 1e7, noNaN: true })), {
+    nil: undefined,
+  });
+  const situations = fc.record({
+    workers: fc.integer({ min: 1, max: 50 }),
+    threads: fc.integer({ min: 1, max: 64 }),
+    outstandingCalls: fc.nat(5000),
+    outstandingMs: fc.double({ min: 0, max: 1e9, noNaN: true }),
+    backlog: fc.integer({ min: 1, max: 100_000 }),
+    ms: fc.array(milliseconds, { minLength: 1, maxLength: 20 }),
+  });
+  fc.assert(
+    fc.property(situations, ({ workers, threads, ms, ...situation }) => {
+      const slots = workers * threads;
+      const count = planBatch({ ...situation, workers, slots, expectedMs: (index) => ms[index % ms.length] });
+      expect(count).toBeLessThanOrEqual(Math.min(1000, Math.ceil(situation.backlog / workers)));
+      if (situation.outstandingCalls < slots) expect(count).toBeGreaterThan(0);
+    }),
+  );
+});
+
+test("a call of a new task, and one that takes no time, count for something", () => {
+  expect(costMs(undefined)).toBeGreaterThan(1);
+  expect(costMs(0)).toBeGreaterThan(0);
+  expect(costMs(3)).toBe(3);
+});

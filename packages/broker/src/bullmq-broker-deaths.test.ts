@@ -1,0 +1,166 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { Redis } from "ioredis";
+import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
+import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../../test/support/leaks.ts";
+import { startPrivateRedis } from "../../../test/support/private-redis.ts";
+import { TestRunner, TestWorker } from "../testing/parties.ts";
+import { connectPair } from "../testing/redis.ts";
+import { sampleReport } from "../testing/samples.ts";
+import { WORKER_CHILD } from "../testing/worker-child.ts";
+import { BullMqBroker } from "./bullmq-broker.ts";
+import { HEARTBEAT_TTL_MS, LEAVE_MS, SWEEP_MS } from "./intervals.ts";
+import { keysOf } from "./keys.ts";
+
+const BUILT_BROKER = new URL("../dist/bullmq-broker.js", import.meta.url).href;
+
+/** What a busy machine may add to what intervals.ts promises. */
+const SLACK_MS = 2_000;
+
+let resources: ResourceSnapshot;
+const cleanups: (() => unknown)[] = [];
+
+beforeEach(async () => {
+  resources = await snapshotResources();
+});
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  await expectReleased(resources);
+});
+
+async function setUp() {
+  const pair = await connectPair();
+  cleanups.push(async () => {
+    await runner.link.close();
+    expect(await pair.leftovers()).toEqual([]);
+    await pair.dispose();
+    await Promise.all([pair.forRunners.close(), pair.forWorkers.close()]);
+  });
+  const runner = await TestRunner.join(pair.forRunners);
+  return { ...pair, runner };
+}
+
+/** Starts a worker process; gives what it says, line by line. */
+function startWorkerProcess(namespace: string, workerId: string) {
+  const flags = ["--input-type=module", "--eval", WORKER_CHILD];
+  const child: ChildProcess = spawn(
+    process.execPath,
+    [...flags, BUILT_BROKER, inject("redisUrl"), namespace, workerId],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  );
+  const exited = once(child, "exit");
+  const lines = createInterface(child.stdout!)[Symbol.asyncIterator]();
+  const kill = async () => {
+    child.kill("SIGKILL");
+    await exited;
+  };
+  cleanups.push(kill);
+  return { kill, says: async () => (await lines.next()).value as string };
+}
+
+describe("a worker process that is killed", () => {
+  test("loses its batch within the time in which a heartbeat ends, and no other batch", async () => {
+    const { runner, namespace, forWorkers } = await setUp();
+    const child = startWorkerProcess(namespace, "victim");
+    expect(await child.says()).toBe("joined");
+    const survivor = await TestWorker.join(forWorkers);
+    const batch = runner.send();
+    expect(await child.says()).toBe(`took ${batch.id}`);
+    const other = runner.send();
+    const held = await survivor.take();
+
+    await child.kill();
+    const killedAt = performance.now();
+    await runner.until(() => runner.lost.length > 0);
+    expect(performance.now() - killedAt).toBeLessThan(HEARTBEAT_TTL_MS + SWEEP_MS + SLACK_MS);
+    expect(runner.lostIds).toEqual([batch.id]);
+    expect(runner.lost[0]!.reason).toBe("Worker victim died or was cut off: its heartbeat ended.");
+    await runner.until(() => runner.capacities.at(-1)?.workers === 1);
+    held.report(sampleReport(other.id));
+    held.finish();
+    await survivor.link.close();
+  });
+
+  test("loses its batch at once when a nanny says that it died", async () => {
+    const { runner, namespace, forRunners } = await setUp();
+    const child = startWorkerProcess(namespace, "victim");
+    await child.says();
+    const batch = runner.send();
+    expect(await child.says()).toBe(`took ${batch.id}`);
+    await child.kill();
+    const diedAt = performance.now();
+    await forRunners.workerDied("victim");
+    await runner.until(() => runner.lost.length > 0);
+    expect(performance.now() - diedAt).toBeLessThan(HEARTBEAT_TTL_MS / 2);
+    expect(runner.capacities.at(-1)).toEqual({ workers: 0, slots: 0 });
+  });
+});
+
+test("the holder of a lease is the worker, by its id", async () => {
+  const { runner, namespace, forWorkers } = await setUp();
+  const worker = await TestWorker.join(forWorkers, 1, "the-holder");
+  const redis = new Redis(inject("redisUrl"));
+  cleanups.push(() => redis.quit());
+  const batch = runner.send();
+  const lease = keysOf(namespace).lease("default", batch.id);
+  expect(await redis.get(lease)).toBeNull();
+  const delivery = await worker.take();
+  expect(await redis.get(lease)).toBe("the-holder");
+  delivery.report(sampleReport(batch.id));
+  delivery.finish();
+  await worker.link.close();
+  expect(await redis.get(lease)).toBeNull();
+});
+
+test("a lease that was lost is noticed, and the late outcome still arrives", async () => {
+  const { runner, namespace, forWorkers } = await setUp();
+  const worker = await TestWorker.join(forWorkers);
+  const redis = new Redis(inject("redisUrl"));
+  cleanups.push(() => redis.quit());
+  const batch = runner.send();
+  const delivery = await worker.take();
+  await redis.del(keysOf(namespace).lease("default", batch.id));
+  await runner.until(() => runner.lost.length > 0);
+  expect(runner.lost).toEqual([{ batchId: batch.id, reason: "The lease on the batch ran out." }]);
+  delivery.report(sampleReport(batch.id));
+  delivery.finish();
+  await runner.until(() => runner.reports.length > 0);
+  await worker.link.close();
+});
+
+test("a Redis that lost its data is noticed, and batches sent then are served", async () => {
+  const { runner, namespace, forWorkers } = await setUp();
+  const redis = new Redis(inject("redisUrl"));
+  cleanups.push(() => redis.quit());
+  const batch = runner.send();
+  await runner.until(() => runner.capacities.length > 0);
+  await redis.del(keysOf(namespace).job("default", batch.id), `${keysOf(namespace).prefix}:default:wait`);
+  await runner.until(() => runner.lost.length > 0);
+  expect(runner.lost[0]!.reason).toMatch(/Redis may have lost its data/);
+  const worker = await TestWorker.join(forWorkers);
+  runner.send();
+  await worker.serveOne();
+  await runner.until(() => runner.reports.length > 0);
+  await worker.link.close();
+});
+
+test("everybody can leave when Redis has gone", async () => {
+  const redis = await startPrivateRedis();
+  cleanups.push(() => redis.kill());
+  const broker = await BullMqBroker.connect({ redisUrl: redis.url, namespace: "abandoned" });
+  const runner = await TestRunner.join(broker);
+  const worker = await TestWorker.join(broker);
+  runner.send();
+  await worker.take();
+  const waiting = worker.link.take();
+  await redis.kill();
+
+  const startedAt = performance.now();
+  worker.link.stopTaking();
+  await Promise.all([runner.link.close(), worker.link.close()]);
+  await broker.close();
+  expect(await waiting).toBeUndefined();
+  expect(performance.now() - startedAt).toBeLessThan(4 * LEAVE_MS + SLACK_MS);
+});

@@ -1,0 +1,223 @@
+import { logTo, NoWorkersError, type Outcome, WorkerLostError } from "@millrace/core";
+import type { TaskDefinition } from "@millrace/core/internal";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { TestCall, taskOf } from "../testing/calls.ts";
+import { outcome, ScriptedBroker } from "../testing/scripted-broker.ts";
+import { Dispatcher } from "./dispatcher.ts";
+
+let broker: ScriptedBroker;
+let dispatcher: Dispatcher;
+let task: TaskDefinition;
+const logged: string[] = [];
+
+beforeEach(async () => {
+  logTo({ write: (line) => void logged.push(line) });
+  broker = new ScriptedBroker();
+  dispatcher = await Dispatcher.start(broker, { queue: "gpu", noWorkersTimeoutSeconds: 60 });
+  task = taskOf(import.meta.url, "work", { crashRetries: 2 });
+});
+
+afterEach(async () => {
+  await dispatcher.close();
+  vi.useRealTimers();
+  logTo(undefined);
+  logged.length = 0;
+});
+
+function submitMany(count: number, of: TaskDefinition = task): TestCall[] {
+  return Array.from({ length: count }, () => {
+    const call = new TestCall(of);
+    dispatcher.submit(call);
+    return call;
+  });
+}
+
+const sequencesOf = (batches: ScriptedBroker["sent"]) =>
+  batches.map(({ calls }) => calls.map(({ sequence }) => sequence));
+
+describe("a lost batch", () => {
+  test("is sent again, each of its unfinished calls alone", async () => {
+    broker.hasWorkers(1, 4);
+    const calls = submitMany(4);
+    const batch = await broker.sends(1);
+    broker.reports(batch, [outcome(batch.calls[1]!.sequence, "returned", "in time")]);
+    broker.loses(batch);
+    await broker.sends(4);
+    const [first, , third, fourth] = batch.calls.map(({ sequence }) => sequence);
+    expect(sequencesOf(broker.sent.slice(1))).toEqual([[first], [third], [fourth]]);
+    expect(broker.released).toEqual([batch.id]);
+    for (const again of broker.sent.slice(1)) broker.returns(again, "again");
+    expect(await Promise.all(calls.map((call) => call.value()))).toEqual([
+      "again",
+      "in time",
+      "again",
+      "again",
+    ]);
+  });
+
+  test.each([0, 1, 3])(
+    "with crashRetries %i is tried so often again, then CRASHED with the reason",
+    async (crashRetries) => {
+      broker.hasWorkers(1, 1);
+      const [call] = submitMany(1, taskOf(import.meta.url, "poison", { crashRetries }));
+      for (let delivery = 1; delivery <= crashRetries + 1; delivery++) {
+        expect(call!.outcomes).toEqual([]);
+        broker.loses(await broker.sends(delivery), `Death number ${delivery}.`);
+      }
+      expect(await call!.settled).toEqual({ type: "crashed", error: expect.any(WorkerLostError) });
+      expect((call!.outcomes[0] as { error: Error }).error.message).toBe(`Death number ${crashRetries + 1}.`);
+      expect(broker.sent).toHaveLength(crashRetries + 1);
+    },
+  );
+
+  test("goes ahead of calls that wait", async () => {
+    broker.hasWorkers(1, 1);
+    submitMany(20);
+    await broker.sends(2);
+    const lost = broker.sent[0]!;
+    broker.loses(lost);
+    await broker.sends(3);
+    expect(sequencesOf([broker.sent[2]!])).toEqual(sequencesOf([lost]));
+  });
+
+  test("that is reported as lost twice, or is not known, changes nothing", async () => {
+    broker.hasWorkers(1, 1);
+    const [call] = submitMany(1);
+    const batch = await broker.sends(1);
+    broker.loses(batch);
+    broker.loses(batch);
+    broker.loses({ ...batch, id: "unknown" });
+    broker.returns(await broker.sends(2), "again");
+    expect(await call!.value()).toBe("again");
+    expect(broker.sent).toHaveLength(2);
+  });
+});
+
+describe("a call whose thread died", () => {
+  test("is run again alone, without its batch mates", async () => {
+    broker.hasWorkers(1, 4);
+    const [guilty, innocent] = submitMany(2);
+    const batch = await broker.sends(1);
+    const [first, second] = batch.calls.map(({ sequence }) => sequence);
+    broker.reports(batch, [outcome(first!, "crashed", new WorkerLostError("The thread died."))]);
+    expect(sequencesOf([await broker.sends(2)])).toEqual([[first]]);
+    broker.reports(batch, [outcome(second!, "returned", "unharmed")]);
+    broker.returns(broker.sent[1]!, "second try");
+    expect(await Promise.all([guilty!.value(), innocent!.value()])).toEqual(["second try", "unharmed"]);
+  });
+
+  test("ends CRASHED with the error of its last death", async () => {
+    broker.hasWorkers(1, 1);
+    const [call] = submitMany(1);
+    for (let delivery = 1; delivery <= 3; delivery++) {
+      const batch = await broker.sends(delivery);
+      broker.reports(batch, [
+        outcome(batch.calls[0]!.sequence, "crashed", new WorkerLostError(`Death ${delivery}.`)),
+      ]);
+    }
+    const ended: Outcome = await call!.settled;
+    expect(ended).toMatchObject({ type: "crashed", error: { message: "Death 3." } });
+  });
+});
+
+describe("of several outcomes of a call", () => {
+  test("the first wins, also when it comes from a delivery that was given up", async () => {
+    broker.hasWorkers(1, 1);
+    const [call] = submitMany(1);
+    const first = await broker.sends(1);
+    broker.loses(first);
+    const second = await broker.sends(2);
+    broker.returns(first, "late, but first");
+    broker.returns(second, "second");
+    expect(await call!.value()).toBe("late, but first");
+    expect(broker.released).toEqual([first.id, second.id]);
+  });
+
+  test("a duplicate changes nothing", async () => {
+    broker.hasWorkers(1, 1);
+    const [call] = submitMany(1);
+    const batch = await broker.sends(1);
+    broker.returns(batch, "once");
+    broker.returns(batch, "twice");
+    broker.loses(batch);
+    expect(await call!.value()).toBe("once");
+  });
+
+  test("a crash of a delivery that was given up does not count against the next one", async () => {
+    broker.hasWorkers(1, 1);
+    const [call] = submitMany(1, taskOf(import.meta.url, "work", { crashRetries: 1 }));
+    const first = await broker.sends(1);
+    broker.loses(first);
+    const second = await broker.sends(2);
+    broker.reports(first, [outcome(first.calls[0]!.sequence, "crashed", new WorkerLostError("Late."))]);
+    broker.returns(second, "fine");
+    expect(await call!.value()).toBe("fine");
+  });
+});
+
+describe("without workers", () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  });
+
+  /** Lets the dispatcher notice, at the end of this turn of the event loop. */
+  const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
+
+  async function expectCrashed(calls: readonly TestCall[]): Promise<void> {
+    for (const call of calls) {
+      expect(await call.settled).toEqual({ type: "crashed", error: expect.any(NoWorkersError) });
+      expect((call.outcomes as [{ error: Error }])[0].error.message).toMatch(/queue "gpu" within 60 s/);
+      expect(call.outcomes).toHaveLength(1);
+    }
+  }
+
+  test("calls wait, then there is a warning, then they end CRASHED", async () => {
+    const calls = submitMany(3);
+    await nextTurn();
+    vi.advanceTimersByTime(4_999);
+    expect(logged).toEqual([]);
+    vi.advanceTimersByTime(1);
+    expect(logged.map((line) => JSON.parse(line))).toEqual([
+      expect.objectContaining({ level: 40, queue: "gpu", waiting: 3 }),
+    ]);
+    vi.advanceTimersByTime(54_999);
+    expect(calls.flatMap(({ outcomes }) => outcomes)).toEqual([]);
+    vi.advanceTimersByTime(1);
+    await expectCrashed(calls);
+  });
+
+  test("the time counts anew once a worker has been there", async () => {
+    const [call] = submitMany(1);
+    await nextTurn();
+    vi.advanceTimersByTime(59_000);
+    broker.hasWorkers(1);
+    const batch = await broker.sends(1);
+    vi.advanceTimersByTime(59_000);
+    broker.returns(batch, "done");
+    expect(await call!.value()).toBe("done");
+  });
+
+  test("calls whose workers have all left do not wait for ever", async () => {
+    broker.hasWorkers(1, 1);
+    const calls = submitMany(5);
+    await broker.sends(2);
+    broker.hasWorkers(0, 0);
+    vi.advanceTimersByTime(60_000);
+    await expectCrashed(calls);
+    // The broker still has the batches, and takes them out when the runner leaves.
+    expect(broker.released).toEqual([]);
+    broker.returns(broker.sent[0]!, "too late");
+    await expectCrashed(calls);
+  });
+
+  test("nothing is said when nothing waits", async () => {
+    broker.hasWorkers(1);
+    const [call] = submitMany(1);
+    const batch = await broker.sends(1);
+    broker.hasWorkers(0, 0);
+    broker.returns(batch, "just in time");
+    vi.advanceTimersByTime(120_000);
+    expect(await call!.value()).toBe("just in time");
+    expect(logged).toEqual([]);
+  });
+});

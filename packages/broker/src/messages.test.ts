@@ -1,0 +1,158 @@
+import { DecodeError, LOG_LEVELS } from "@millrace/core";
+import { packMessage } from "@millrace/core/internal";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { sampleBatch, sampleReport } from "../testing/samples.ts";
+import {
+  type Batch,
+  decodeBatch,
+  decodeReport,
+  encodeBatch,
+  encodeReport,
+  OUTCOME_KINDS,
+  type Report,
+} from "./messages.ts";
+
+const count = fc.nat(Number.MAX_SAFE_INTEGER);
+const text = fc.string({ unit: "grapheme", maxLength: 20 });
+/** As Buffers: that is what views of a message are in Node. */
+const bytes = fc.uint8Array({ maxLength: 40 }).map((array) => Buffer.from(array));
+
+const batches: fc.Arbitrary<Batch> = fc
+  .tuple(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 3 }))
+  .chain(([tasks, contexts]) =>
+    fc.record({
+      id: text,
+      runnerId: text,
+      logLevel: fc.constantFrom(...LOG_LEVELS),
+      tasks: fc.array(fc.record({ module: text, entry: fc.option(text, { nil: undefined }), name: text }), {
+        minLength: tasks,
+        maxLength: tasks,
+      }),
+      contexts: fc.array(
+        fc.record({
+          scopeId: text,
+          flowRunId: text,
+          flowName: text,
+          tags: fc.array(text),
+          logConsole: fc.boolean(),
+        }),
+        { minLength: contexts, maxLength: contexts },
+      ),
+      calls: fc.array(
+        fc.record({
+          sequence: count,
+          task: fc.nat(tasks - 1),
+          context: fc.nat(contexts - 1),
+          number: count,
+          attempt: count,
+          args: bytes,
+          inputs: fc.array(bytes, { maxLength: 3 }),
+        }),
+        { minLength: 1, maxLength: 5 },
+      ),
+    }),
+  );
+
+const reports: fc.Arbitrary<Report> = fc.record({
+  batchId: text,
+  outcomes: fc.array(
+    fc.record({
+      sequence: count,
+      kind: fc.constantFrom(...OUTCOME_KINDS),
+      durationMicros: count,
+      payload: bytes,
+    }),
+  ),
+  logs: text,
+});
+
+describe("what is encoded and decoded is the same:", () => {
+  test("a batch", () => {
+    fc.assert(
+      fc.property(batches, (batch) => {
+        expect(decodeBatch(encodeBatch(batch))).toEqual(batch);
+      }),
+    );
+  });
+
+  test("a report", () => {
+    fc.assert(
+      fc.property(reports, (report) => {
+        expect(decodeReport(encodeReport(report))).toEqual(report);
+      }),
+    );
+  });
+});
+
+// Whoever can write to the Redis can send these. A worker and a runner must be able to say what is wrong and go on.
+describe.each([
+  ["batch", decodeBatch, encodeBatch(sampleBatch("runner"))],
+  ["report", decodeReport, sampleReport("batch", {}, "line\n").bytes],
+] as const)("a %s from who knows where is decoded, or refused with a DecodeError:", (_, decode, valid) => {
+  function decodeOrRefuse(given: Uint8Array): unknown {
+    try {
+      return decode(given);
+    } catch (error) {
+      expect(error).toBeInstanceOf(DecodeError);
+      return undefined;
+    }
+  }
+
+  test("random bytes", () => {
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 100 }), (random) => void decodeOrRefuse(random)));
+  });
+
+  test("bytes that end too early, wherever", () => {
+    for (let length = 0; length < valid.length; length++) {
+      expect(() => decode(valid.slice(0, length))).toThrow(DecodeError);
+    }
+  });
+
+  test("bytes that go on too long", () => {
+    expect(() => decode(Buffer.concat([valid, valid]))).toThrow(DecodeError);
+  });
+
+  test("one byte changed, to whatever", () => {
+    fc.assert(
+      fc.property(fc.nat(valid.length - 1), fc.nat(255), (at, byte) => {
+        const mutated = Uint8Array.from(valid);
+        mutated[at] = byte;
+        decodeOrRefuse(mutated);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test("any other message", () => {
+    const values = fc.anything({ maxDepth: 3, withBigInt: false });
+    fc.assert(
+      fc.property(fc.array(values, { maxLength: 8 }), (message) => {
+        expect(decodeOrRefuse(packMessage(message))).toBeUndefined();
+        decodeOrRefuse(packMessage([1, ...message]));
+      }),
+    );
+  });
+
+  test("another wire version, with the advice to run one version", () => {
+    const other = Uint8Array.from(valid);
+    expect(other[1]).toBe(1); // Behind the array's head.
+    other[1] = 2;
+    expect(() => decode(other)).toThrow(/version 1, got version 2 .*run the same version of Millrace/);
+  });
+});
+
+describe("a batch is refused when its parts do not fit together:", () => {
+  const sample = sampleBatch("runner");
+  const call = sample.calls[0]!;
+  test.each<[string, Partial<Batch>]>([
+    ["a call of a task that it does not list", { calls: [{ ...call, task: 2 }] }],
+    ["a call in a context that it does not list", { calls: [{ ...call, context: 1 }] }],
+    ["no calls, so that it would never end", { calls: [] }],
+    ["a negative number", { calls: [{ ...call, sequence: -1 }] }],
+    ["a fraction", { calls: [{ ...call, attempt: 1.5 }] }],
+    ["a log level that there is not", { logLevel: "loud" as never }],
+  ])("%s", (_, part) => {
+    expect(() => decodeBatch(encodeBatch({ ...sample, ...part }))).toThrow(DecodeError);
+  });
+});

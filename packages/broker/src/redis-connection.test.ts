@@ -1,0 +1,165 @@
+import { type AddressInfo, createServer, type Server } from "node:net";
+import { BrokerUnavailableError, InvalidOptionError, RedisUnsuitableError } from "@millrace/core";
+import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
+import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../../test/support/leaks.ts";
+import { startPrivateRedis } from "../../../test/support/private-redis.ts";
+import { BullMqBroker } from "./bullmq-broker.ts";
+import { checkRedis, connectRedis, doneWithin, unsuitable, withoutPassword } from "./redis-connection.ts";
+
+let resources: ResourceSnapshot;
+const cleanups: (() => unknown)[] = [];
+
+beforeEach(async () => {
+  resources = await snapshotResources();
+});
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  await expectReleased(resources);
+});
+
+/** The error with which connecting fails, after which nothing may be left. */
+async function failureOf(redisUrl: string): Promise<Error> {
+  return BullMqBroker.connect({ redisUrl, namespace: "never-used" }).then(
+    () => expect.fail("Expected no connection."),
+    (error: Error) => error,
+  );
+}
+
+async function listen(onConnection: Parameters<typeof createServer>[0]): Promise<number> {
+  const server: Server = createServer(onConnection);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  cleanups.push(() => new Promise((resolve) => server.close(resolve)));
+  return (server.address() as AddressInfo).port;
+}
+
+describe("a Redis that is not there", () => {
+  test("is named, with the reason, without the password", async () => {
+    const port = await listen(() => {});
+    await cleanups.pop()!(); // Nobody listens there now.
+    const error = await failureOf(`redis://user:secret@127.0.0.1:${port}/3`);
+    expect(error).toBeInstanceOf(BrokerUnavailableError);
+    expect(error.message).toMatch(
+      new RegExp(`at redis://user:\\*\\*\\*@127.0.0.1:${port}/3, got .*ECONNREFUSED`),
+    );
+    expect(`${error.stack} ${JSON.stringify(error)}`).not.toContain("secret");
+  });
+
+  test("nor is a unix socket", async () => {
+    const error = await failureOf("unix:///tmp/no-such-directory/redis.sock");
+    expect(error).toBeInstanceOf(BrokerUnavailableError);
+    expect(error.message).toMatch(/at unix:\/\/\/tmp\/no-such-directory\/redis\.sock, got .*ENOENT/);
+  });
+
+  test("or takes connections and says nothing", async () => {
+    const port = await listen((socket) => {
+      cleanups.push(() => socket.destroy());
+    });
+    const error = await failureOf(`redis://:secret@127.0.0.1:${port}`);
+    expect(error).toBeInstanceOf(BrokerUnavailableError);
+    expect(error.message).toMatch(/got no answer within 5 s/);
+    expect(error.message).not.toContain("secret");
+  });
+
+  test("or closes every connection", async () => {
+    const port = await listen((socket) => socket.destroy());
+    expect(await failureOf(`redis://127.0.0.1:${port}`)).toBeInstanceOf(BrokerUnavailableError);
+  });
+
+  test("or refuses the password, which is not shown", async () => {
+    const redis = await startPrivateRedis("--requirepass", "right");
+    cleanups.push(() => redis.kill());
+    const error = await failureOf(redis.url.replace("//", "//:wrong@"));
+    expect(error).toBeInstanceOf(BrokerUnavailableError);
+    expect(error.message).toMatch(/WRONGPASS|NOAUTH/);
+    expect(error.message).not.toContain("wrong@");
+    const broker = await BullMqBroker.connect({
+      redisUrl: redis.url.replace("//", "//:right@"),
+      namespace: "n",
+    });
+    await broker.close();
+  });
+});
+
+test.each([
+  "",
+  "localhost:6379",
+  "http://localhost:6379",
+  "amqp://localhost",
+  "redis://localhost:port",
+  "redis://localhost/queue",
+  "redis://localhost/-1",
+  "redis://localhost/1/2",
+  "redis://user:%zz@localhost",
+  "redis://user:secret/with/slash@localhost",
+  "unix://",
+  "unix://redis.sock",
+])("%j is no Redis URL, and the message does not show a password", async (url) => {
+  const error = await failureOf(url);
+  expect(error).toBeInstanceOf(InvalidOptionError);
+  expect(error.message).toMatch(/redis:\/\/…, rediss:\/\/… or unix:\/\/\//);
+  expect(error.message).not.toMatch(/secret|%zz/);
+});
+
+test.each([
+  ["redis://localhost:6379", "redis://localhost:6379"],
+  ["redis://user:secret@host/1", "redis://user:***@host/1"],
+  ["rediss://:secret@host", "rediss://:***@host"],
+  ["redis://:se@cr@et@host", "redis://:***@host"],
+  ["redis://:se/cr/et@host", "redis://:***@host"],
+  ["unix:///run/redis.sock", "unix:///run/redis.sock"],
+])("%s is shown as %s", (url, shown) => {
+  expect(withoutPassword(url)).toBe(shown);
+});
+
+describe("a Redis that answers is unsuitable", () => {
+  const info = (version: string, policy = "noeviction") =>
+    `# Server\r\nredis_version:${version}\r\nos:Linux\r\n# Memory\r\nmaxmemory_policy:${policy}\r\n`;
+
+  test.each([
+    ["5.0.14", false],
+    ["6.0.20", false],
+    ["6.1.9", false],
+    ["6.2.0", true],
+    ["7.0.15", true],
+    ["8.10.2", true],
+    ["10.0.0", true],
+    ["255.255.255", true],
+  ])("by its version %s: %s means suitable", (version, isSuitable) => {
+    const problem = unsuitable(info(version));
+    if (isSuitable) expect(problem).toBeUndefined();
+    else expect(problem).toMatch(`Expected Redis 6.2 or newer, got ${version}.`);
+  });
+
+  test.each(["allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-ttl"])(
+    "by its maxmemory-policy %s",
+    (policy) => {
+      expect(unsuitable(info("7.2.0", policy))).toMatch(`maxmemory-policy noeviction, got ${policy}`);
+    },
+  );
+
+  test("when it does not tell its version", () => {
+    expect(unsuitable("# Server\r\n")).toMatch("got unknown");
+  });
+
+  test("and connecting says so, and leaves nothing open", async () => {
+    const redis = await startPrivateRedis("--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru");
+    cleanups.push(() => redis.kill());
+    const error = await failureOf(redis.url);
+    expect(error).toBeInstanceOf(RedisUnsuitableError);
+    expect(error.message).toMatch(/noeviction, got allkeys-lru/);
+  });
+});
+
+test("the Redis of the tests is suitable, in any database", async () => {
+  const redis = await connectRedis(`${inject("redisUrl")}/5`);
+  await checkRedis(redis);
+  expect(redis.options.db).toBe(5);
+  await redis.quit();
+});
+
+test("doneWithin tells whether it was done in time, and never rejects", async () => {
+  expect(await doneWithin(10_000, Promise.resolve())).toBe(true);
+  expect(await doneWithin(10_000, Promise.reject(new Error("refused")))).toBe(false);
+  expect(await doneWithin(1, new Promise(() => {}))).toBe(false);
+});

@@ -1,0 +1,68 @@
+import type { Call, Outcome } from "@millrace/core";
+import { EncodedValue, type TaskDefinition } from "@millrace/core/internal";
+
+/** A task of the module that asks for it. */
+export function taskOf(
+  moduleUrl: string | undefined,
+  name: string,
+  options: Partial<TaskDefinition> = {},
+): TaskDefinition {
+  return {
+    fn: () => {},
+    name,
+    description: undefined,
+    version: undefined,
+    tags: [],
+    retries: 0,
+    retryDelaySeconds: 0,
+    retryJitterFactor: 0,
+    crashRetries: 3,
+    logConsole: false,
+    callSite: { moduleUrl, place: "here" },
+    module: undefined,
+    ...options,
+  };
+}
+
+let count = 0;
+
+/** A call that remembers how it was settled, each time. */
+export class TestCall implements Call {
+  readonly hasInputs = false;
+  readonly scope = { id: "scope", flowRunId: "flow-run", flowName: "flow", logConsole: false };
+  readonly flowRunId = "flow-run";
+  readonly flowName = "flow";
+  readonly attempt = 1;
+  readonly tags = [];
+  readonly logConsole = false;
+  readonly number = ++count;
+  readonly taskRunId = `scope-${this.number}`;
+  readonly task: TaskDefinition;
+  readonly args: readonly unknown[];
+  readonly outcomes: Outcome[] = [];
+  /** Resolves with the first outcome. */
+  readonly settled: Promise<Outcome>;
+  #resolve!: (outcome: Outcome) => void;
+
+  constructor(task: TaskDefinition, ...args: unknown[]) {
+    this.task = task;
+    this.args = args;
+    this.settled = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  settle(outcome: Outcome): void {
+    this.outcomes.push(outcome);
+    this.#resolve(outcome);
+  }
+
+  /** What it returned, decoded; throws when it did not, or was settled twice. */
+  async value(): Promise<unknown> {
+    const outcome = await this.settled;
+    if (outcome.type !== "returned" || this.outcomes.length > 1) {
+      throw new Error(`Expected one value, got ${JSON.stringify(this.outcomes)}.`);
+    }
+    return outcome.value instanceof EncodedValue ? outcome.value.value() : outcome.value;
+  }
+}
