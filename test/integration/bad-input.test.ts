@@ -7,7 +7,6 @@ import {
   flow,
   InvalidOptionError,
   LocalCluster,
-  MillraceError,
   ModuleImportError,
   NotEncodableError,
   RedisUnsuitableError,
@@ -21,6 +20,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { defineHidden, visible } from "../fixtures/bad/hidden.ts";
 import { query } from "../fixtures/bad/throws-in-workers.ts";
 import { context, identity } from "../fixtures/tasks.ts";
+import { expectClear, thrownBy } from "../support/clear-error.ts";
 import { startFakeRedis } from "../support/fake-redis.ts";
 import { findFreePort } from "../support/find-redis.ts";
 import { expectNoLeaks } from "../support/leaks.ts";
@@ -28,32 +28,6 @@ import { keepLogs } from "../support/logs.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
 const logged = keepLogs();
-
-interface Clear {
-  readonly is: abstract new (...args: never[]) => MillraceError;
-  readonly code: string;
-  readonly expected: string | RegExp;
-  readonly got: string | RegExp;
-  readonly advice: string | RegExp;
-}
-
-/** An error is clear when its class and code tell what it is, and its message what was expected, what came, what to do. */
-function expectClear(error: unknown, { is, code, expected, got, advice }: Clear): void {
-  expect(error).toBeInstanceOf(is);
-  expect(error).toBeInstanceOf(MillraceError);
-  expect(error).toMatchObject({ name: is.name, code });
-  const { message } = error as Error;
-  for (const part of [expected, got, advice]) expect(message).toMatch(part);
-}
-
-async function thrownBy(action: () => unknown): Promise<unknown> {
-  try {
-    await action();
-  } catch (error) {
-    return error;
-  }
-  throw new Error("Expected it to throw.");
-}
 
 describe("definitions", () => {
   test("an unnamed task", async () => {
@@ -83,7 +57,7 @@ describe("definitions", () => {
   test.each<[string, () => unknown, string]>([
     ["task", () => task({ name: "t", [misspelt]: 1 }, () => 1), "retries"],
     ["a task's withOptions", () => identity.withOptions({ [misspelt]: 1 }), "waitFor"],
-    ["flow", () => flow({ name: "f", [misspelt]: 1 }, () => 1), "taskRunner"],
+    ["flow", () => flow({ name: "f", [misspelt]: 1 } as object, () => 1), "taskRunner"],
     [
       "a flow's withOptions",
       () => flow({ name: "f" }, () => 1).withOptions({ [misspelt]: 1 } as object),

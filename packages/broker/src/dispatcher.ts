@@ -228,7 +228,7 @@ export class Dispatcher {
         this.#outstanding.clear();
         this.#outstandingMs = 0;
         this.#batches.clear();
-        this.#noWorkersTimers = [];
+        this.#clearNoWorkersTimers();
         for (const { call } of waiting) call.settle({ type: "crashed", error });
       }, noWorkersTimeoutSeconds * 1000),
     ];

@@ -8,6 +8,9 @@ export const HEARTBEAT_MS = 1_000;
 /** A heartbeat may be late by four intervals: a busy machine's event loop is, now and then. */
 export const HEARTBEAT_TTL_MS = 5 * HEARTBEAT_MS;
 
+/** The set of workers goes with the last of them, however they died. */
+export const WORKERS_TTL_MS = 2 * HEARTBEAT_TTL_MS;
+
 /** How often a runner looks whether those that hold its batches live. */
 export const SWEEP_MS = HEARTBEAT_MS;
 

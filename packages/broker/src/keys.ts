@@ -2,7 +2,8 @@ import { InvalidOptionError } from "@millrace/core";
 
 /**
  * Every key that Millrace uses in Redis. The braces put all keys of a namespace into one slot of a Redis Cluster.
- * BullMQ's own keys are `{millrace:<namespace>}:<queue>:…`.
+ * BullMQ's own keys are `{millrace:<namespace>}:<queue>:…`. Of these `meta`, `id`, `events` and `marker`, some hundred
+ * bytes per queue, stay when nobody uses it: they are the queue. Everything else goes with whom it belongs to.
  */
 export interface Keys {
   /** The prefix that BullMQ gets. */

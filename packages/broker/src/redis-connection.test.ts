@@ -1,4 +1,4 @@
-import { type AddressInfo, createServer, type Server } from "node:net";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { BrokerUnavailableError, InvalidOptionError, RedisUnsuitableError } from "@millrace/core";
 import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
 import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../../test/support/leaks.ts";
@@ -26,7 +26,7 @@ async function failureOf(redisUrl: string): Promise<Error> {
   );
 }
 
-async function listen(onConnection: Parameters<typeof createServer>[0]): Promise<number> {
+async function listen(onConnection: (socket: Socket) => void): Promise<number> {
   const server: Server = createServer(onConnection);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   cleanups.push(() => new Promise((resolve) => server.close(resolve)));

@@ -1,5 +1,5 @@
 import type { Capacity, WorkerInfo } from "./broker.ts";
-import { HEARTBEAT_MS, HEARTBEAT_TTL_MS } from "./intervals.ts";
+import { HEARTBEAT_MS, HEARTBEAT_TTL_MS, WORKERS_TTL_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import { duplicateForBlocking, type Redis } from "./redis-connection.ts";
 
@@ -18,13 +18,8 @@ export class WorkerRegistry {
   /** Enters a worker, and says so. Gives what stops its heartbeat and takes it out again. */
   async announce(worker: WorkerInfo): Promise<() => Promise<void>> {
     await this.#beat(worker);
-    await this.#redis.sadd(this.#keys.workers(this.#queue), worker.workerId);
     await this.#tellNews();
-    const heartbeat = setInterval(() => {
-      // Entered again with each beat: a Redis that lost its data has lost the set as well.
-      void this.#beat(worker).catch(ignore);
-      void this.#redis.sadd(this.#keys.workers(this.#queue), worker.workerId).catch(ignore);
-    }, HEARTBEAT_MS);
+    const heartbeat = setInterval(() => void this.#beat(worker).catch(ignore), HEARTBEAT_MS);
     return async () => {
       clearInterval(heartbeat);
       await this.remove(worker.workerId);
@@ -59,8 +54,15 @@ export class WorkerRegistry {
     return () => subscriber.disconnect();
   }
 
+  /** Entered into the set with each beat: a Redis that lost its data has lost the set as well. */
   async #beat(worker: WorkerInfo): Promise<void> {
-    await this.#redis.set(this.#keys.worker(worker.workerId), JSON.stringify(worker), "PX", HEARTBEAT_TTL_MS);
+    const set = this.#keys.workers(this.#queue);
+    await this.#redis
+      .multi()
+      .set(this.#keys.worker(worker.workerId), JSON.stringify(worker), "PX", HEARTBEAT_TTL_MS)
+      .sadd(set, worker.workerId)
+      .pexpire(set, WORKERS_TTL_MS)
+      .exec();
   }
 
   async #tellNews(): Promise<void> {

@@ -24,6 +24,7 @@ export function useBroker(setUp: () => Promise<BrokerSetup>): BrokerHarness {
   let setup: BrokerSetup;
   let resources: ResourceSnapshot;
   const links: { close(): Promise<void> }[] = [];
+  const runners: TestRunner[] = [];
 
   beforeEach(async () => {
     resources = await snapshotResources();
@@ -37,6 +38,7 @@ export function useBroker(setUp: () => Promise<BrokerSetup>): BrokerHarness {
     await Promise.all([setup.forRunners.close(), setup.forWorkers.close()]);
     await setup.forRunners.close();
     expect(left).toEqual([]);
+    expect(runners.splice(0).reduce((sum, { toldInside }) => sum + toldInside, 0)).toBe(0);
     await expectReleased(resources);
   });
 
@@ -44,6 +46,7 @@ export function useBroker(setUp: () => Promise<BrokerSetup>): BrokerHarness {
     async joinRunner() {
       const runner = await TestRunner.join(setup.forRunners);
       links.push(runner.link);
+      runners.push(runner);
       return runner;
     },
     async joinWorker(threads) {

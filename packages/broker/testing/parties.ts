@@ -8,6 +8,9 @@ export class TestRunner {
   readonly lost: { batchId: string; reason: string }[] = [];
   readonly capacities: Capacity[] = [];
   link!: RunnerLink;
+  /** How often it was told something while it was in a call of its link, which must not be. */
+  toldInside = 0;
+  #isInside = false;
   readonly #waiting = new Set<() => void>();
 
   static async join(broker: Broker): Promise<TestRunner> {
@@ -27,7 +30,9 @@ export class TestRunner {
   /** Sends a batch of one call. */
   send(args?: Uint8Array): Batch {
     const batch = sampleBatch(this.link.runnerId, args);
+    this.#isInside = true;
     this.link.send(batch);
+    this.#isInside = false;
     return batch;
   }
 
@@ -49,6 +54,7 @@ export class TestRunner {
   }
 
   #note<T>(list: T[], item: T): void {
+    if (this.#isInside) this.toldInside++;
     list.push(item);
     for (const look of [...this.#waiting]) look();
   }

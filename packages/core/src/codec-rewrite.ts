@@ -1,6 +1,7 @@
 import { hasSymbolKeys, isContainer, isCopied, isOddKey, isWellFormed, MAX_DEPTH } from "./codec-check.ts";
 import { errorRecord } from "./codec-errors.ts";
 import { describe, NotEncodableError } from "./errors.ts";
+import { TaskFutureList } from "./future.ts";
 import { Input } from "./input.ts";
 import { encodeRegistered } from "./registered-types.ts";
 import { State } from "./state.ts";
@@ -97,6 +98,7 @@ class Rewriting {
   }
 
   #instance(value: object, path: string, depth: number): unknown {
+    if (value instanceof TaskFutureList) return this.#array(value, path, depth);
     if (isCopied(value) || (this.#allowInputs && value instanceof Input)) return value;
     const registered = encodeRegistered(value);
     if (registered !== undefined) {

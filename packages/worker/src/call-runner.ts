@@ -37,6 +37,7 @@ export class CallRunner {
   readonly #options: CallRunnerOptions;
   readonly #chunks: Batch[] = [];
   #isRunning = false;
+  #isClosed = false;
   #batchId = "";
   #ended: Report["outcomes"][number][] = [];
   #lastFlush = 0;
@@ -51,6 +52,11 @@ export class CallRunner {
   accept(chunk: Batch): void {
     this.#chunks.push(chunk);
     if (!this.#isRunning) void this.#run();
+  }
+
+  /** Starts no more calls. */
+  close(): void {
+    this.#isClosed = true;
   }
 
   /** Sends what there is now: called by the log, whose lines should not wait for the end of a long call. */
@@ -78,6 +84,7 @@ export class CallRunner {
     for (let chunk = this.#chunks.shift(); chunk !== undefined; chunk = this.#chunks.shift()) {
       this.#batchId = chunk.id;
       for (const call of chunk.calls) {
+        if (this.#isClosed) return;
         // Not awaited when it ended at once: a turn of the microtask queue per call is a tenth of its cost.
         const ended = this.#execute(chunk, call);
         if (ended !== undefined) await ended;
@@ -100,7 +107,7 @@ export class CallRunner {
     try {
       task = await this.#options.loader.find(batch.tasks[call.task]!);
     } catch (error) {
-      return this.#end(call, "threw-for-good", 0, encode(error));
+      return this.#end(call, "threw-for-good", 0, encodeError(error));
     }
     this.flush(); // Loading took long; what the module logged should not be blamed on the call.
     await this.#executeTask(task, batch, call);
@@ -111,7 +118,7 @@ export class CallRunner {
     try {
       args = decodeWithInputs(call.args, call.inputs.map(decode)) as readonly unknown[];
     } catch (error) {
-      this.#end(call, "threw-for-good", 0, encode(error));
+      this.#end(call, "threw-for-good", 0, encodeError(error));
       return undefined;
     }
     const startedAt = performance.now();
@@ -146,13 +153,22 @@ export class CallRunner {
         this.#end(call, kind, micros, encode(outcome.value, "result"));
       }
     } catch (error) {
-      if (!(error instanceof NotEncodableError)) throw error;
-      this.#end(call, "threw-for-good", micros, encode(error));
+      // NotEncodableError, or what a getter of the value threw.
+      this.#end(call, "threw-for-good", micros, encodeError(error));
     }
   }
 
   #end({ sequence }: BatchCall, kind: OutcomeKind, durationMicros: number, payload: Uint8Array): void {
     this.#ended.push({ sequence, kind, durationMicros, payload });
+  }
+}
+
+/** An error, or when it cannot be sent itself, such as a module that throws a function, the error which says that. */
+function encodeError(error: unknown): Uint8Array {
+  try {
+    return encode(error, "error");
+  } catch (reason) {
+    return encode(reason instanceof NotEncodableError ? reason : new Error(String(reason)));
   }
 }
 

@@ -2,7 +2,7 @@ import { constants } from "node:os";
 
 /** Why a thread died, as a sentence, from the error with which it ended. */
 export function deathSentence(error: unknown): string {
-  const { code, message } = error as { code?: string; message?: string };
+  const { code, message } = (error ?? {}) as { code?: string; message?: string };
   if (code === "ERR_WORKER_OUT_OF_MEMORY") return "It ran out of memory.";
   const exitCode = /exited with code: (\d+)/.exec(message ?? "")?.[1];
   if (exitCode !== undefined) return `It called process.exit(${exitCode}), or was ended with that code.`;

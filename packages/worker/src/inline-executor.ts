@@ -37,6 +37,7 @@ export class InlineExecutor implements Executor {
   }
 
   execute(batch: Batch, onReport: (report: EncodedReport, isLast: boolean) => void): void {
+    if (this.#isClosed) return;
     this.#executions.set(batch.id, { remaining: batch.calls.length, onReport });
     this.#runner.accept(batch);
   }
@@ -55,6 +56,7 @@ export class InlineExecutor implements Executor {
 
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#runner.close();
     this.#executions.clear();
     this.#ended.fire();
   }

@@ -38,7 +38,9 @@ export class ModuleLoader {
   /** @throws ModulePathError, ModuleImportError, TaskNotFoundError */
   async find(reference: TaskReference): Promise<TaskDefinition> {
     const url = fromModulePath(this.#root, reference.module);
-    const task = findTask(url, reference.name) ?? (await this.#load(url, reference));
+    // A task that has registered may be one of a module whose import failed below it.
+    const registered = this.#imports.has(url) ? undefined : findTask(url, reference.name);
+    const task = registered ?? (await this.#load(url, reference));
     this.#tasks.set(keyOf(reference), task);
     return task;
   }

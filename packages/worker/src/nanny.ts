@@ -4,7 +4,7 @@ import { WorkerStartError } from "@millrace/core";
 import { decode, processLogger } from "@millrace/core/internal";
 import { processDeathSentence } from "./death-sentence.ts";
 import type { FromWorkerProcess, ToWorkerProcess } from "./nanny-protocol.ts";
-import { withoutTsx } from "./typescript-loader.ts";
+import { processArguments } from "./typescript-loader.ts";
 import type { WorkerProcessOptions } from "./worker-process.ts";
 
 export interface NannyOptions {
@@ -53,7 +53,7 @@ export class Nanny {
     const workerId = randomUUID();
     const startedAt = performance.now();
     const child = fork(ENTRY, {
-      execArgv: withoutTsx(process.execArgv),
+      execArgv: processArguments(process.execArgv),
       stdio: ["ignore", "inherit", "inherit", "ipc"],
     });
     this.#child = child;

@@ -42,6 +42,8 @@ export default function serve({ port, started, root, tsx, modules }: ThreadStart
   // Without these, one call's forgotten promise would kill the thread, and the call that runs now would be blamed.
   process.on("unhandledRejection", onFloatingError);
   process.on("uncaughtException", onFloatingError);
+  // A call that ends the thread with process.exit: what it logged, and what ended before it, still goes out.
+  process.on("exit", () => runner.flush());
   return new Promise((resolve) => {
     port.on("close", () => resolve());
     port.on("message", (bytes: Uint8Array) => {

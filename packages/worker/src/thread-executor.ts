@@ -1,4 +1,4 @@
-import { MessageChannel, type MessagePort } from "node:worker_threads";
+import { MessageChannel, type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import {
   type Batch,
   type BatchCall,
@@ -11,14 +11,14 @@ import {
   type Report,
 } from "@millrace/broker";
 import { WorkerLostError, WorkerStartError } from "@millrace/core";
-import { currentProjectRoot, decode, encode } from "@millrace/core/internal";
+import { currentProjectRoot, decode, encode, writeLogLine } from "@millrace/core/internal";
 import type { Piscina } from "piscina";
 import { deathSentence } from "./death-sentence.ts";
 import type { Executor } from "./executor.ts";
 import { Signal } from "./signal.ts";
 import { AHEAD_MS, planChunk } from "./thread-plan.ts";
 import type { FromThread, ThreadStart } from "./thread-protocol.ts";
-import { tsxOf, withoutTsx } from "./typescript-loader.ts";
+import { threadArguments, tsxOf } from "./typescript-loader.ts";
 
 export interface ThreadExecutorOptions {
   readonly threads: number;
@@ -80,6 +80,7 @@ export class ThreadExecutor implements Executor {
     this.#modules = modules;
     const { Piscina } = await import("piscina");
     if (this.#isClosed) return;
+    const execArgv = threadArguments(process.execArgv);
     this.#pool = new Piscina({
       filename: THREAD_ENTRY,
       minThreads: this.threads,
@@ -87,7 +88,7 @@ export class ThreadExecutor implements Executor {
       idleTimeout: Number.POSITIVE_INFINITY,
       atomics: "disabled", // The default parks an idle thread in Atomics.wait: no timers, no sockets, no messages.
       recordTiming: false,
-      execArgv: withoutTsx(process.execArgv),
+      ...(execArgv !== undefined && { execArgv }),
     });
     this.#pool.on("error", () => {}); // A thread that dies is seen by its resident run.
     for (let index = 0; index < this.threads; index++) this.#slots.push(this.#openSlot(this.#pool));
@@ -171,9 +172,10 @@ export class ThreadExecutor implements Executor {
   #onReport(slot: ThreadSlot, bytes: Uint8Array): void {
     const report = decodeReport(bytes);
     const ended = slot.ended(report.outcomes.length);
-    const execution = ended[0]?.execution ?? slot.lastExecution;
+    const execution = this.#executions.get(report.batchId);
     this.#learn(ended, report);
     if (execution !== undefined) this.#forward(execution, { report, bytes });
+    else if (report.logs !== "") writeLogLine(report.logs); // Written after the end of its batch, by what a call left behind.
     this.#feed();
     this.#changed.fire();
   }
@@ -222,6 +224,7 @@ export class ThreadExecutor implements Executor {
   /** A thread has died: the call that ran in it is reported as crashed, the others run again without blame. */
   #replace(slot: ThreadSlot, pool: Piscina, reason: string): void {
     if (this.#isClosed) return;
+    slot.receiveLast();
     slot.port.close();
     slot.failStart(new WorkerStartError(`Expected a worker thread to start, but it died. ${reason}`));
     const { running, others } = slot.lost();
@@ -253,12 +256,12 @@ class ThreadSlot {
   readonly ready: Promise<void>;
   readonly inFlight = new Queue<PendingCall>();
   isReady = false;
-  lastExecution: Execution | undefined;
   failStart!: (error: Error) => void;
   /** Expected time of the known calls in flight. */
   #knownMs = 0;
   #unknown = 0;
   #reported = 0;
+  #receive!: (message: FromThread) => void;
 
   constructor({ onReady, onReport }: SlotHandlers) {
     const { port1, port2 } = new MessageChannel();
@@ -266,15 +269,29 @@ class ThreadSlot {
     this.start = { port: port2, started: new Int32Array(new SharedArrayBuffer(4)) };
     this.ready = new Promise((resolve, reject) => {
       this.failStart = reject;
-      port1.on("message", (message: FromThread) => {
+      this.#receive = (message) => {
         if (message instanceof Uint8Array) return onReport(message);
         if (message.type === "failed") return reject(decode(message.error));
         this.isReady = true;
         resolve();
         onReady();
-      });
+      };
+      port1.on("message", this.#receive);
     });
     this.ready.catch(() => {});
+  }
+
+  /** Takes in what a thread that has died sent before: its end may be known before its last words. */
+  receiveLast(): void {
+    this.isReady = false;
+    for (
+      let last = receiveMessageOnPort(this.port);
+      last !== undefined;
+      last = receiveMessageOnPort(this.port)
+    ) {
+      this.#receive(last.message as FromThread);
+    }
+    this.isReady = false;
   }
 
   /** Infinity while a call of a new task is in flight. */
@@ -288,7 +305,6 @@ class ThreadSlot {
       if (call.expectedMs === undefined) this.#unknown++;
       else this.#knownMs += call.expectedMs;
     }
-    this.lastExecution = calls[0]?.execution;
     const bytes = new Uint8Array(encodeBatch(chunk)); // See thread-entry.ts: only a copy can be handed over.
     this.port.postMessage(bytes, [bytes.buffer as ArrayBuffer]);
   }

@@ -71,19 +71,47 @@ export function tsxOf(execArgv: readonly string[]): string | undefined {
 }
 
 /**
- * The Node arguments that threads and worker processes inherit: all but tsx, which would cost every one of them its
- * loading time, whether or not it runs TypeScript.
+ * The Node arguments that worker processes inherit: all but tsx, whose loading would cost each of them 0.1 s or more,
+ * and but the program of `node --eval`, which they would run, each starting workers of its own.
  */
-export function withoutTsx(execArgv: readonly string[]): string[] {
-  const kept: string[] = [];
+export function processArguments(execArgv: readonly string[]): string[] {
+  return withValues(execArgv)
+    .filter((argument) => !namesTsx(argument) && !PROGRAM.test(argument[0] as string))
+    .flat();
+}
+
+/**
+ * The Node arguments of threads, undefined when they can inherit those of the process. When tsx is among these, the
+ * others must be given one by one, and of those only what concerns the loading of modules: the rest holds for the
+ * whole process, and a thread refuses it.
+ */
+export function threadArguments(execArgv: readonly string[]): string[] | undefined {
+  const all = withValues(execArgv);
+  if (!all.some(namesTsx)) return undefined;
+  return all.filter((argument) => !namesTsx(argument) && FOR_THREADS.test(argument[0] as string)).flat();
+}
+
+const PROGRAM = /^(--eval|-e|--print|-p|-pe|--input-type)(=|$)/;
+const LOADS = /^(--import|--require|-r|--loader|--experimental-loader)(=|$)/;
+const FOR_THREADS =
+  /^(--import|--require|-r|--loader|--experimental-loader|--conditions|-C|--enable-source-maps|--preserve-symlinks|--no-warnings|--no-deprecation)(=|$)/;
+
+const WITH_VALUE =
+  /^(--import|--require|-r|--loader|--experimental-loader|--conditions|-C|--eval|-e|--print|-p|-pe|--input-type)$/;
+
+/** An argument of Node, with its value when that is an argument of its own. */
+type Argument = readonly string[];
+
+function withValues(execArgv: readonly string[]): Argument[] {
+  const list: Argument[] = [];
   for (let index = 0; index < execArgv.length; index++) {
-    const argument = execArgv[index] as string;
-    const isFlag = /^(--import|--require|-r|--loader|--experimental-loader)$/.test(argument);
-    const value = isFlag ? (execArgv[index + 1] ?? "") : argument;
-    if (isFlag) index++;
-    if (/(^|[\\/=])tsx([\\/]|$)/.test(value)) continue;
-    if (isFlag) kept.push(argument, value);
-    else kept.push(argument);
+    const hasValue = WITH_VALUE.test(execArgv[index] as string);
+    list.push(execArgv.slice(index, hasValue ? ++index + 1 : index + 1));
   }
-  return kept;
+  return list;
+}
+
+/** Does it load tsx: by its bare name, or a file of it by path or URL? */
+function namesTsx([name = "", value = name.replace(/^[^=]*=/, "")]: Argument): boolean {
+  return LOADS.test(name) && /^tsx(\/|$)|[\\/]tsx[\\/]dist[\\/]/.test(value);
 }

@@ -4,11 +4,19 @@ import { startWorkerProcess, type WorkerProcess } from "./worker-process.ts";
 
 /**
  * The process that a nanny starts. It waits for its options, works until it is told to stop, and ends at once when
- * the channel to the nanny closes: no worker outlives the local cluster that it belongs to.
+ * the channel to the nanny closes: no worker outlives the local cluster that it belongs to, and it has a namespace of
+ * its own in Redis, of which then nothing stays.
  */
 let running: WorkerProcess | undefined;
 
-process.on("disconnect", () => process.exit(0));
+/** How long the last wishes of a dead owner may take. */
+const FAREWELL_MS = 2_000;
+
+process.on("disconnect", () => {
+  setTimeout(() => process.exit(0), FAREWELL_MS);
+  void running?.deleteNamespace().then(() => process.exit(0));
+  if (running === undefined) process.exit(0);
+});
 
 process.on("message", async (message: ToWorkerProcess) => {
   if (message.type === "stop") {

@@ -25,6 +25,8 @@ export interface WorkerProcess {
   /** Resolves when the worker has stopped and nothing of it is left. */
   readonly stopped: Promise<void>;
   stop(): void;
+  /** Deletes what the worker's cluster has in Redis: its owner is dead, and nobody else will. Never rejects. */
+  deleteNamespace(): Promise<void>;
 }
 
 /**
@@ -75,7 +77,12 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
     void stop();
   };
   for (const signal of STOP_SIGNALS) process.on(signal, onSignal);
-  return { workerId, stopped, stop: () => void (isStopping || stop()) };
+  return {
+    workerId,
+    stopped,
+    stop: () => void (isStopping || stop()),
+    deleteNamespace: () => broker.deleteNamespace().catch(() => {}),
+  };
 }
 
 const STOP_SIGNALS = ["SIGTERM", "SIGINT"] as const;

@@ -22,6 +22,7 @@ export class Worker {
   readonly #link: WorkerLink;
   readonly #executor: Executor;
   readonly #loop: Promise<void>;
+  #taking: Promise<void> = Promise.resolve();
   #isStopping = false;
   #stopped: Promise<void> | undefined;
 
@@ -67,9 +68,14 @@ export class Worker {
         await this.#executor.room();
         continue;
       }
-      const delivery = await this.#link.take();
-      if (delivery !== undefined) this.#execute(delivery);
+      this.#taking = this.#takeOne();
+      await this.#taking;
     }
+  }
+
+  async #takeOne(): Promise<void> {
+    const delivery = await this.#link.take();
+    if (delivery !== undefined) this.#execute(delivery);
   }
 
   #execute(delivery: Delivery): void {
@@ -84,7 +90,9 @@ export class Worker {
     this.#isStopping = true;
     this.#link.stopTaking();
     const grace = new AbortController();
-    await Promise.race([this.#executor.idle(), after(graceSeconds * 1000, grace.signal)]);
+    // A batch that was just being handed over is one of those that it has.
+    const done = this.#taking.then(() => this.#executor.idle());
+    await Promise.race([done, after(graceSeconds * 1000, grace.signal)]);
     grace.abort();
     await this.#executor.close();
     await this.#loop;

@@ -1,0 +1,48 @@
+import { describe, expect, test } from "vitest";
+import { planChunk, type ThreadSituation } from "./thread-plan.ts";
+
+type Case = Partial<Omit<ThreadSituation, "expectedMs">> & {
+  /** What every call takes, or each in turn; undefined: nobody knows. */
+  readonly ms?: number | readonly (number | undefined)[] | undefined;
+};
+
+/** A thread that has nothing, one of two, unless the case says otherwise. */
+function plan({ ms, ...given }: Case): number {
+  return planChunk({
+    threads: 2,
+    pending: 100,
+    inFlightCalls: 0,
+    inFlightMs: 0,
+    ...given,
+    expectedMs: (index) => (ms === undefined || typeof ms === "number" ? ms : ms[index]),
+  });
+}
+
+// A message carries 2 ms of work; a thread gets more while it has less than 2 ms ahead.
+describe("a thread gets", () => {
+  test.each<[string, Case, number]>([
+    ["nothing when nothing waits", { pending: 0, ms: 1 }, 0],
+    ["some milliseconds of short calls at once", { ms: 0.5 }, 4],
+    ["one long call", { ms: 100 }, 1],
+    ["short calls, and with them the long one that follows", { ms: [0.5, 0.5, 100, 0.5] }, 3],
+    ["its share of what waits, when that is little", { pending: 6, ms: 0.1 }, 3],
+    ["its share rounded up", { pending: 5, ms: 0.1 }, 3],
+    ["at most 500 calls, however short", { pending: 10_000, ms: 0 }, 500],
+
+    // Ahead
+    ["more while it has little", { inFlightCalls: 1, inFlightMs: 1.9, ms: 0.5 }, 4],
+    ["nothing while it has enough", { inFlightCalls: 4, inFlightMs: 2, ms: 0.5 }, 0],
+    [
+      "nothing while it has a call of a new task",
+      { inFlightCalls: 1, inFlightMs: Number.POSITIVE_INFINITY, ms: 1 },
+      0,
+    ],
+
+    // A new task
+    ["one call of a new task, when it has nothing", { ms: undefined }, 1],
+    ["no call of a new task behind others", { inFlightCalls: 1, inFlightMs: 1, ms: undefined }, 0],
+    ["the known calls ahead of a call of a new task", { ms: [0.5, 0.5, undefined, 0.5] }, 2],
+  ])("%s", (_, situation, calls) => {
+    expect(plan(situation)).toBe(calls);
+  });
+});

@@ -1,0 +1,115 @@
+import { fileURLToPath } from "node:url";
+import type { Batch, CallOutcome, EncodedReport } from "@millrace/broker";
+import { decode, encode } from "@millrace/core/internal";
+import type { Executor } from "../src/executor.ts";
+
+/** A small project of a user, whose tasks the tests run. */
+export const FIXTURES = fileURLToPath(new URL("fixtures", import.meta.url));
+
+/** A task's name and its arguments. */
+export type CallOf = readonly [name: string, ...args: unknown[]];
+
+let batches = 0;
+
+/** A batch with these calls of tasks of one module; their sequence numbers are 0, 1, 2 … */
+export function batchOf(module: string, ...calls: readonly CallOf[]): Batch {
+  const names = [...new Set(calls.map(([name]) => name))];
+  return {
+    id: `runner.${++batches}`,
+    runnerId: "runner",
+    logLevel: "info",
+    tasks: names.map((name) => ({ module, entry: undefined, name })),
+    contexts: [{ scopeId: "scope", flowRunId: "flow-run", flowName: "flow", tags: ["a"], logConsole: false }],
+    calls: calls.map(([name, ...args], sequence) => ({
+      sequence,
+      task: names.indexOf(name),
+      context: 0,
+      number: 100 + sequence,
+      attempt: 1,
+      args: encode(args),
+      inputs: [],
+    })),
+  };
+}
+
+/** A call's outcome with what it holds: the value, or the error. */
+export interface Ended {
+  readonly kind: CallOutcome["kind"];
+  readonly value: unknown;
+}
+
+/** A batch that is being executed. */
+export class Execution {
+  readonly reports: EncodedReport["report"][] = [];
+  /** The sequence numbers, in the order in which the calls ended. */
+  readonly order: number[] = [];
+  /** Resolves with the outcomes in the order of the calls, when the last report has come. */
+  readonly outcomes: Promise<Ended[]>;
+  readonly #ended = new Map<number, Ended>();
+  readonly #problems: string[] = [];
+  #waiting = new Set<() => void>();
+  #isOver = false;
+
+  constructor(executor: Executor, batch: Batch) {
+    this.outcomes = new Promise((resolve, reject) => {
+      executor.execute(batch, ({ report }, isLast) => {
+        this.#take(batch, report);
+        if (!isLast) return;
+        this.#isOver = true;
+        if (this.#ended.size !== batch.calls.length)
+          this.#problems.push(`${this.#ended.size} outcomes at the end`);
+        if (this.#problems.length > 0)
+          reject(new Error(`Expected each call once, got ${this.#problems.join(", ")}.`));
+        else resolve(batch.calls.map(({ sequence }) => this.#ended.get(sequence)!));
+      });
+    });
+  }
+
+  get ended(): number {
+    return this.#ended.size;
+  }
+
+  /** The lines logged, parsed. */
+  get lines(): { msg: string; [field: string]: unknown }[] {
+    const text = this.reports.map(({ logs }) => logs).join("");
+    return text
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => JSON.parse(line));
+  }
+
+  /** What went wrong with the reports themselves, also after the end. */
+  get problems(): readonly string[] {
+    return this.#problems;
+  }
+
+  /** Resolves when the condition holds; looks after each report. */
+  until(condition: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      const look = () => {
+        if (!condition()) return;
+        this.#waiting.delete(look);
+        resolve();
+      };
+      this.#waiting.add(look);
+      look();
+    });
+  }
+
+  #take(batch: Batch, report: EncodedReport["report"]): void {
+    if (this.#isOver) this.#problems.push("a report after the last");
+    if (report.batchId !== batch.id) this.#problems.push(`a report of ${report.batchId}`);
+    this.reports.push(report);
+    for (const { sequence, kind, payload } of report.outcomes) {
+      if (this.#ended.has(sequence)) this.#problems.push(`call ${sequence} twice`);
+      this.#ended.set(sequence, { kind, value: decode(payload) });
+      this.order.push(sequence);
+    }
+    for (const look of [...this.#waiting]) look();
+  }
+}
+
+/** Executes the batch to its end. */
+export function run(executor: Executor, batch: Batch): Promise<Ended[]> {
+  return new Execution(executor, batch).outcomes;
+}
