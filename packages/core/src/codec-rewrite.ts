@@ -1,3 +1,4 @@
+import { AllowFailure, Quote } from "./annotations.ts";
 import { hasSymbolKeys, isContainer, isCopied, isOddKey, isWellFormed, MAX_DEPTH } from "./codec-check.ts";
 import { errorRecord } from "./codec-errors.ts";
 import { describe, NotEncodableError } from "./errors.ts";
@@ -98,6 +99,8 @@ class Rewriting {
 
   #instance(value: object, path: string, depth: number): unknown {
     if (isCopied(value) || (this.#allowInputs && value instanceof Input)) return value;
+    if (value instanceof AllowFailure) return this.value(value.value, path, depth);
+    if (value instanceof Quote) return new Rewriting(false, this.#open).value(value.value, path, depth);
     const registered = encodeRegistered(value);
     if (registered !== undefined) {
       const { name, data } = registered;

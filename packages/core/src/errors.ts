@@ -119,6 +119,17 @@ export class CancelledRunError extends MillraceError {
   readonly code = "ERR_CANCELLED_RUN";
 }
 
+/** Runs that were waited for were not final in time. */
+export class WaitTimeoutError extends MillraceError {
+  readonly code = "ERR_WAIT_TIMEOUT";
+  constructor(unfinished: number, total: number) {
+    super(
+      `Expected all futures to be final in time, got ${unfinished} (of ${total}) futures unfinished. Raise ` +
+        `timeoutSeconds, or go on with those that are done: wait() tells them apart.`,
+    );
+  }
+}
+
 /** `map` was given no iterable, so there is nothing to make calls from. */
 export class NothingToMapError extends MillraceError {
   readonly code = "ERR_NOTHING_TO_MAP";

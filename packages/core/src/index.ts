@@ -8,6 +8,7 @@
  * - future: the handle of a task run
  * - task runner: decides where calls are executed
  */
+export { AllowFailure, allowFailure, Quote, quote } from "./annotations.ts";
 export { getRunContext, type RunContext, tags } from "./context.ts";
 export { ConcurrentTaskRunner } from "./concurrent-task-runner.ts";
 export * from "./errors.ts";
@@ -23,3 +24,4 @@ export { Cancelled, Completed, Crashed, Failed, State, type StateInit, type Stat
 export { type Task, type TaskCallOptions, type TaskOptions, task } from "./task.ts";
 export type { Call, Outcome, RunnerSession, TaskRunner } from "./task-runner.ts";
 export type { ArgumentsOrFutures, OrFuture, Resolved } from "./types.ts";
+export { asCompleted, type WaitOptions, type WaitResult, wait } from "./waiting.ts";

@@ -1,5 +1,6 @@
 import { EncodedValue } from "./codec.ts";
 import { describe, UnfinishedRunError } from "./errors.ts";
+import type { Dependencies } from "./dependencies.ts";
 import type { TaskFuture } from "./future.ts";
 import { taskRunLogger } from "./logger.ts";
 import { nextRetryDelayMs } from "./retry.ts";
@@ -30,7 +31,7 @@ export class TaskRun implements Call, FinalListener {
   readonly number: number;
   attempt = 0;
   hasInputs = false;
-  private upstream: readonly TaskFuture<unknown>[] | undefined;
+  private upstream: readonly Dependencies[] | undefined;
   private waitingFor = 0;
   private type: StateType = "PENDING";
   private stateName: string | undefined;
@@ -67,15 +68,13 @@ export class TaskRun implements Call, FinalListener {
   // ---- The loop --------------------------------------------------------------------------------------------------
 
   /** Starts the run: at once, or when everything upstream is final. */
-  start(
-    inputs: readonly TaskFuture<unknown>[] | undefined,
-    waitFor: readonly TaskFuture<unknown>[] | undefined,
-  ): void {
+  start(inputs: Dependencies | undefined, waitFor: Dependencies | undefined): void {
     this.hasInputs = inputs !== undefined;
-    this.upstream = waitFor === undefined ? inputs : [...(inputs ?? []), ...waitFor];
-    if (this.upstream !== undefined) {
-      for (const { run } of this.upstream) {
-        if (!run.isFinal()) {
+    if (inputs !== undefined || waitFor !== undefined) {
+      this.upstream = [inputs, waitFor].filter((dependencies) => dependencies !== undefined);
+      for (const { futures } of this.upstream) {
+        for (const { run } of futures) {
+          if (run.isFinal()) continue;
           this.waitingFor++;
           run.onFinal(this);
         }
@@ -91,7 +90,7 @@ export class TaskRun implements Call, FinalListener {
   }
 
   private upstreamIsFinal(): void {
-    const missing = this.upstream?.find(({ run }) => run.type !== "COMPLETED");
+    const missing = this.upstream?.flatMap(missingIn)[0];
     this.upstream = undefined;
     if (missing === undefined) this.execute();
     else {
@@ -175,9 +174,19 @@ export class TaskRun implements Call, FinalListener {
     });
   }
 
-  /** The value as it came, perhaps encoded: for a runner that passes it on. Only of a completed run. */
-  get rawValue(): unknown {
-    return this.payload;
+  /** What a call that depends on this run gets for it: the value, or the error of a failure that it allows. */
+  input(): unknown {
+    return this.type === "COMPLETED" ? this.value() : this.error();
+  }
+
+  /** The same as it came, perhaps encoded: for a runner that passes it on. */
+  rawInput(): unknown {
+    return this.type === "COMPLETED" ? this.payload : this.error();
+  }
+
+  /** Does the run let another start that needs it? */
+  lets(isFailureAllowed: boolean): boolean {
+    return this.type === "COMPLETED" || (isFailureAllowed && this.type === "FAILED");
   }
 
   /** The value of a completed run. @throws DecodeError when its bytes hold a type that is not registered here */
@@ -243,6 +252,11 @@ export class TaskRun implements Call, FinalListener {
     if (listeners !== undefined) for (const listener of listeners) listener.runIsFinal();
     this.scope.closed();
   }
+}
+
+/** The futures that keep a run from starting, now that they are final. */
+function missingIn({ futures, tolerated }: Dependencies): TaskFuture<unknown>[] {
+  return futures.filter((future) => !future.run.lets(tolerated.has(future)));
 }
 
 function ignore(): void {}

@@ -1,6 +1,7 @@
+import { AllowFailure } from "./annotations.ts";
 import { callSite, moduleUrlOf } from "./call-site.ts";
 import { activeContext, activeTags, union } from "./context.ts";
-import { findFuturesInArguments } from "./dependencies.ts";
+import { findDependencies, findDependenciesInArguments } from "./dependencies.ts";
 import { runDetached } from "./detached.ts";
 import { FlowRunEndedError, InvalidOptionError, MissingContextError, UnnamedError } from "./errors.ts";
 import { TaskFuture, TaskFutureList } from "./future.ts";
@@ -40,8 +41,11 @@ export interface TaskOptions {
 
 export interface TaskCallOptions extends Omit<TaskOptions, "name" | "module"> {
   /** Runs start only when these are completed; their values are not used. */
-  readonly waitFor?: readonly TaskFuture<unknown>[];
+  readonly waitFor?: WaitFor;
 }
+
+/** Futures to wait for; in `allowFailure`, one that may have failed. */
+type WaitFor = readonly (TaskFuture<unknown> | AllowFailure<unknown>)[];
 
 const optionRules: rules.OptionRules<TaskOptions> = {
   name: rules.text,
@@ -69,7 +73,9 @@ const callOptionRules: rules.OptionRules<TaskCallOptions> = {
   ...optionRulesOfRuns,
   waitFor: {
     expected: "an array of futures",
-    accepts: (value) => Array.isArray(value) && value.every((item) => item instanceof TaskFuture),
+    accepts: (value) =>
+      Array.isArray(value) &&
+      value.every((item) => item instanceof TaskFuture || item instanceof AllowFailure),
   },
 };
 
@@ -155,7 +161,7 @@ function settled({ name: _, module: __, ...given }: TaskOptions, knownRetries: n
 
 function makeTask<Args extends readonly unknown[], R>(
   definition: TaskDefinition,
-  waitFor: readonly TaskFuture<unknown>[] | undefined,
+  waitFor: WaitFor | undefined,
 ): Task<Args, R> {
   const scopeFor = (how: string) =>
     inWorkerMode() && activeContext() === undefined ? IDLE_SCOPE : currentScope(definition.name, how);
@@ -207,12 +213,13 @@ function currentScope(taskName: string, how: string): RunScope {
 function startRun(
   definition: TaskDefinition,
   args: readonly unknown[],
-  waitFor: readonly TaskFuture<unknown>[] | undefined,
+  waitFor: WaitFor | undefined,
   scope: RunScope,
 ): TaskRun {
-  const inputs = findFuturesInArguments(args); // First: a getter among them may throw, and a run made must end.
+  // First: a getter among the arguments may throw, and a run that is made must end.
+  const inputs = findDependenciesInArguments(args);
   const run = new TaskRun(definition, args, scope, union(activeTags(), definition.tags));
-  run.start(inputs, waitFor);
+  run.start(inputs, findDependencies(waitFor));
   return run;
 }
 

@@ -1,3 +1,4 @@
+import type { AllowFailure, Quote } from "./annotations.ts";
 import type { TaskFuture } from "./future.ts";
 import type { State } from "./state.ts";
 
@@ -5,7 +6,7 @@ import type { State } from "./state.ts";
 type Atom = string | number | bigint | boolean | symbol | null | undefined | Date | RegExp | Error | URL | ArrayBuffer | ArrayBufferView | ((...args: never[]) => unknown);
 
 /** T, a future of T, or a T in which futures stand for parts, at any depth. What `submit` takes for a parameter of type T. */
-export type OrFuture<T> = T | TaskFuture<T> | WithFutures<T>;
+export type OrFuture<T> = T | TaskFuture<T> | AllowFailure<T> | Quote<T> | WithFutures<T>;
 
 type WithFutures<T> = T extends Atom
   ? never
