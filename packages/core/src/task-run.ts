@@ -2,12 +2,13 @@ import { EncodedValue } from "./codec.ts";
 import { describe, UnfinishedRunError } from "./errors.ts";
 import type { Dependencies } from "./dependencies.ts";
 import type { TaskFuture } from "./future.ts";
+import { callHooks, type Hook, type TaskRunInfo } from "./hooks.ts";
 import { taskRunLogger } from "./logger.ts";
 import { nextRetryDelayMs } from "./retry.ts";
 import { runError } from "./run-error.ts";
 import type { RunScope } from "./run-scope.ts";
 import { State, type StateType } from "./state.ts";
-import type { TaskDefinition } from "./task-definition.ts";
+import type { RetryCondition, TaskDefinition } from "./task-definition.ts";
 import type { Call, Outcome } from "./task-runner.ts";
 
 /** Told once when a run is final. */
@@ -30,6 +31,7 @@ export class TaskRun implements Call, FinalListener {
   readonly tags: readonly string[];
   readonly number: number;
   attempt = 0;
+  private settledAttempt = 0;
   hasInputs = false;
   private upstream: readonly Dependencies[] | undefined;
   private waitingFor = 0;
@@ -102,12 +104,14 @@ export class TaskRun implements Call, FinalListener {
   private execute(): void {
     this.attempt++;
     this.enter("RUNNING", this.attempt > 1 ? "Retrying" : undefined);
+    this.callHooks(this.task.onRunning);
     this.scope.session.submit(this);
   }
 
   /** The runner's report on the attempt. */
   settle(outcome: Outcome): void {
-    if (this.type !== "RUNNING") return; // A second report of the same attempt: the first one won.
+    if (this.settledAttempt === this.attempt) return; // A second report of the same attempt: the first one won.
+    this.settledAttempt = this.attempt;
     if (outcome.type === "returned") this.returned(outcome.value);
     else if (outcome.type === "crashed") this.finish("CRASHED", outcome.error, outcome.error.message);
     else this.threw(outcome.error, outcome.retriable);
@@ -115,27 +119,59 @@ export class TaskRun implements Call, FinalListener {
 
   private returned(value: unknown): void {
     if (!(value instanceof State)) this.finish("COMPLETED", value, "");
-    else if (value.type === "FAILED" && this.retryLater()) return;
+    else if (value.type === "FAILED") this.failed(value.data, value.message, value.name, true);
     else this.finish(value.type, value.data, value.message, value.name);
   }
 
   private threw(error: unknown, retriable: boolean): void {
-    if (retriable && this.retryLater(error)) return;
-    taskRunLogger(this).error({ err: error }, "task run failed");
     const what = error instanceof Error ? `${error.name}: ${error.message}` : describe(error);
-    this.finish("FAILED", error, `Task run encountered an exception: ${what}`);
+    this.failed(error, `Task run encountered an exception: ${what}`, undefined, retriable);
   }
 
-  private retryLater(error?: unknown): boolean {
-    const delayMs = nextRetryDelayMs(this.task, this.attempt, Math.random);
-    if (delayMs === undefined) return false;
+  private failed(error: unknown, message: string, name: string | undefined, retriable: boolean): void {
+    const delayMs = retriable ? nextRetryDelayMs(this.task, this.attempt, Math.random) : undefined;
+    const end = () => {
+      taskRunLogger(this).error({ err: error }, "task run failed");
+      this.finish("FAILED", error, message, name);
+    };
+    const { retryConditionFn } = this.task;
+    if (delayMs === undefined) end();
+    else if (retryConditionFn === undefined) this.retry(delayMs, error);
+    else {
+      const failed = new State("FAILED", { ...(name !== undefined && { name }), message, data: error });
+      void this.isRetryWanted(retryConditionFn, failed).then((isWanted) =>
+        isWanted ? this.retry(delayMs, error) : end(),
+      );
+    }
+  }
+
+  private async isRetryWanted(condition: RetryCondition, failed: State): Promise<boolean> {
+    try {
+      return Boolean(await condition(this.info(), failed));
+    } catch (error) {
+      taskRunLogger(this).error({ err: error }, "retryConditionFn failed, so the task is not tried again");
+      return false;
+    }
+  }
+
+  private retry(delayMs: number, error: unknown): void {
     taskRunLogger(this).warn({ err: error, delayMs }, "task run failed, will be tried again");
     if (delayMs === 0) this.execute();
     else {
       this.enter("SCHEDULED", "AwaitingRetry");
       setTimeout(() => this.execute(), delayMs);
     }
-    return true;
+  }
+
+  private callHooks(hooks: readonly Hook<TaskRunInfo>[]): void {
+    if (hooks.length === 0) return;
+    const onError = (error: unknown) => taskRunLogger(this).error({ err: error }, "a hook of the task failed");
+    void this.scope.during(callHooks(hooks, this.info(), this.state(), onError));
+  }
+
+  private info(): TaskRunInfo {
+    const { taskRunId, flowRunId, flowName, attempt, tags } = this;
+    return { taskRunId, taskName: this.task.name, flowRunId, flowName, attempt, tags };
   }
 
   private enter(type: StateType, name?: string): void {
@@ -148,6 +184,8 @@ export class TaskRun implements Call, FinalListener {
     this.enter(type, name);
     this.payload = payload;
     this.message = message;
+    if (type === "COMPLETED") this.callHooks(this.task.onCompletion);
+    else if (type === "FAILED") this.callHooks(this.task.onFailure);
     this.scope.tally.add(this.kind(), this.number, () => this.error());
     announceFinal(this);
   }

@@ -5,12 +5,13 @@ import { findDependencies, findDependenciesInArguments } from "./dependencies.ts
 import { runDetached } from "./detached.ts";
 import { FlowRunEndedError, InvalidOptionError, MissingContextError, UnnamedError } from "./errors.ts";
 import { TaskFuture, TaskFutureList } from "./future.ts";
+import { type Hook, hookList, type TaskRunInfo } from "./hooks.ts";
 import { isMapped, type MapArguments, type MapArgumentsOrFutures, mapArguments } from "./map.ts";
 import * as rules from "./options.ts";
 import { registerTask } from "./registry.ts";
 import { MAX_RETRY_DELAYS } from "./retry.ts";
 import { RunScope } from "./run-scope.ts";
-import type { TaskDefinition } from "./task-definition.ts";
+import type { RetryCondition, TaskDefinition } from "./task-definition.ts";
 import { TaskRun } from "./task-run.ts";
 import type { RunnerSession } from "./task-runner.ts";
 import type { ArgumentsOrFutures, Resolved } from "./types.ts";
@@ -31,6 +32,17 @@ export interface TaskOptions {
   readonly retryDelaySeconds?: number | readonly number[] | ((retries: number) => readonly number[]);
   /** Varies each delay around its value, to at most delay × (1 + factor). Default: 0, the delay as given. */
   readonly retryJitterFactor?: number;
+  /**
+   * Asked after a failed attempt, when another is left: shall it be made? May return a promise; one that throws counts
+   * as no. Default: always.
+   */
+  readonly retryConditionFn?: RetryCondition;
+  /** Called with each attempt that starts. Default: none. */
+  readonly onRunning?: readonly Hook<TaskRunInfo>[];
+  /** Called when a run is COMPLETED. Default: none. */
+  readonly onCompletion?: readonly Hook<TaskRunInfo>[];
+  /** Called when a run is FAILED, after its last attempt. Default: none. */
+  readonly onFailure?: readonly Hook<TaskRunInfo>[];
   /** How often a call whose thread or process died is run again before the run is CRASHED. Default: 3. */
   readonly crashRetries?: number;
   /** Sends what the task writes to `console` to its run logger. Default: false. */
@@ -58,6 +70,10 @@ const optionRules: rules.OptionRules<TaskOptions> = {
     accepts: (value) => typeof value === "function" || rules.finiteNumber(0).accepts(value) || isDelayList(value),
   },
   retryJitterFactor: rules.finiteNumber(0),
+  retryConditionFn: rules.func,
+  onRunning: hookList,
+  onCompletion: hookList,
+  onFailure: hookList,
   crashRetries: rules.wholeNumber(0),
   logConsole: rules.flag,
   module: {
@@ -144,6 +160,10 @@ const DEFAULTS = {
   retries: 0,
   retryDelaySeconds: 0,
   retryJitterFactor: 0,
+  retryConditionFn: undefined,
+  onRunning: [],
+  onCompletion: [],
+  onFailure: [],
   crashRetries: 3,
   logConsole: false,
 } satisfies Partial<TaskDefinition>;
