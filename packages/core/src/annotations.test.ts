@@ -10,12 +10,18 @@ const fail = task({ name: "fail" }, (message: string): number => {
 const echo = task({ name: "echo" }, (value: unknown) => value);
 const double = task({ name: "double" }, (n: number) => 2 * n);
 
-const holdsFuture = task({ name: "holds-future" }, (value: { part: unknown }) => value.part instanceof TaskFuture);
+const holdsFuture = task(
+  { name: "holds-future" },
+  (value: { part: unknown }) => value.part instanceof TaskFuture,
+);
 
-const inFlow = <R>(body: () => R) => flow({ name: "test" }, async () => quote(await body()))() as Promise<Awaited<R>>;
+const inFlow = <R>(body: () => R) =>
+  flow({ name: "test" }, async () => quote(await body()))() as Promise<Awaited<R>>;
 
 it("allowFailure passes the error of a failed run in the place of its value", async () => {
-  const seen = await inFlow(() => echo({ a: [allowFailure(fail.submit("no"))], b: allowFailure(double.submit(2)) }));
+  const seen = await inFlow(() =>
+    echo({ a: [allowFailure(fail.submit("no"))], b: allowFailure(double.submit(2)) }),
+  );
   expect(seen).toEqual({ a: [new RangeError("no")], b: 4 });
 });
 

@@ -113,7 +113,10 @@ class Replacement {
       return copy;
     }
     if (!isPlain(value)) return value;
-    const copy = this.#remember(value, Object.create(Object.getPrototypeOf(value)) as Record<string, unknown>);
+    const copy = this.#remember(
+      value,
+      Object.create(Object.getPrototypeOf(value)) as Record<string, unknown>,
+    );
     for (const key of Object.keys(value)) {
       const part = this.of((value as Record<string, unknown>)[key]);
       // JSON.parse can make such a key; an assignment would set the copy's prototype.

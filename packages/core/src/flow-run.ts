@@ -28,7 +28,9 @@ export class FlowRun<R> {
     this.name = definition.name;
     this.#state = new State("PENDING", { runId: this.id });
     this.#final =
-      inWorkerMode() && activeContext() === undefined ? never() : this.#run(definition, parameters, inherited);
+      inWorkerMode() && activeContext() === undefined
+        ? never()
+        : this.#run(definition, parameters, inherited);
   }
 
   /** The state of the run at this moment. */
@@ -69,13 +71,18 @@ export class FlowRun<R> {
     } catch (error) {
       final = new State(atFault, { data: error, message: messageOf(error) });
     }
-    if (!final.isCompleted()) log.error({ err: final.data, state: final.name }, `flow run ended ${final.name}`);
+    if (!final.isCompleted())
+      log.error({ err: final.data, state: final.name }, `flow run ended ${final.name}`);
     this.#enter(final);
     await this.#callHooks(hooksFor(definition, final), parameters, inherited.tags);
     return this.#state;
   }
 
-  #callHooks(hooks: readonly Hook<FlowRunInfo>[], parameters: unknown, tags: readonly string[]): Promise<void> {
+  #callHooks(
+    hooks: readonly Hook<FlowRunInfo>[],
+    parameters: unknown,
+    tags: readonly string[],
+  ): Promise<void> {
     const { id: flowRunId, name: flowName } = this;
     const log = processLogger().child({ flowRunId, flowName });
     return callHooks(hooks, { flowRunId, flowName, tags, parameters }, this.#state, (error) =>
@@ -104,12 +111,17 @@ export class FlowRun<R> {
     await this.#callHooks(definition.onRunning, parameters, inherited.tags);
     let final: State;
     try {
-      const returned = await runInContext(context, () => (definition.fn as (p: unknown) => unknown)(parameters));
+      const returned = await runInContext(context, () =>
+        (definition.fn as (p: unknown) => unknown)(parameters),
+      );
       const resolved = returned === undefined ? undefined : await resolveReturned(returned);
       await scope.end();
       final = finalState(resolved, scope);
     } catch (error) {
-      final = new State("FAILED", { data: error, message: `Flow run encountered an exception: ${messageOf(error)}` });
+      final = new State("FAILED", {
+        data: error,
+        message: `Flow run encountered an exception: ${messageOf(error)}`,
+      });
     }
     await scope.end();
     return final;

@@ -58,7 +58,8 @@ const optionRules: rules.OptionRules<FlowOptions> = {
   version: rules.text,
   parameters: {
     expected: "a Standard Schema, such as z.object({ ... })",
-    accepts: (value) => value !== null && value !== undefined && typeof value !== "string" && "~standard" in Object(value),
+    accepts: (value) =>
+      value !== null && value !== undefined && typeof value !== "string" && "~standard" in Object(value),
   },
   validateParameters: rules.flag,
   onRunning: hookList,
@@ -71,7 +72,11 @@ const optionRules: rules.OptionRules<FlowOptions> = {
 };
 
 /** The parameters argument of a flow's function: none, when the function takes none. */
-type Parameters_<P> = unknown extends P ? [parameters?: P] : undefined extends P ? [parameters?: P] : [parameters: P];
+type Parameters_<P> = unknown extends P
+  ? [parameters?: P]
+  : undefined extends P
+    ? [parameters?: P]
+    : [parameters: P];
 
 /** A function whose runs Millrace follows, and which may call tasks. */
 export interface Flow<P, R> {

@@ -1,8 +1,8 @@
 import { expect, it } from "vitest";
 import { z } from "zod";
-import { logTo } from "./logger.ts";
 import { flow } from "./flow.ts";
 import type { Hook } from "./hooks.ts";
+import { logTo } from "./logger.ts";
 import { type TaskOptions, task } from "./task.ts";
 
 logTo({ write() {} });
@@ -29,7 +29,11 @@ function runTask(options: TaskOptions, fn: () => unknown) {
 
 it("a task's hooks are called in order, with the run and its state", async () => {
   const { seen, hook } = recorder();
-  const hooks = { onRunning: [hook("running")], onCompletion: [hook("first"), hook("second")], onFailure: [hook("no")] };
+  const hooks = {
+    onRunning: [hook("running")],
+    onCompletion: [hook("first"), hook("second")],
+    onFailure: [hook("no")],
+  };
   expect(await runTask(hooks, () => 1)).toEqual(["Completed"]);
   expect(seen).toEqual(["running Running 1", "first Completed 1", "second Completed 1"]);
 });
@@ -45,7 +49,9 @@ it("a task's failure hooks are called once, after the last attempt; its running 
 
 it("a hook that throws changes nothing, and the others are called", async () => {
   const { seen, hook } = recorder();
-  expect(await runTask({ onRunning: [broken], onCompletion: [broken, hook("after")] }, () => 1)).toEqual(["Completed"]);
+  expect(await runTask({ onRunning: [broken], onCompletion: [broken, hook("after")] }, () => 1)).toEqual([
+    "Completed",
+  ]);
   expect(seen).toEqual(["after Completed 1"]);
 });
 
@@ -70,10 +76,18 @@ it("a flow's hooks are called with its run: one that fails, one that cannot star
     onCrashed: [hook("crashed")],
   };
   const crashing = { name: "none", open: () => Promise.reject(new Error("no cluster")) };
-  await flow(options, () => 1).start().wait();
-  await flow(options, () => Promise.reject(new Error("no"))).start().wait();
-  await flow({ ...options, parameters: z.object({ n: z.number() }) }, () => 1).start({} as never).wait();
-  await flow({ ...options, taskRunner: crashing }, () => 1).start().wait();
+  await flow(options, () => 1)
+    .start()
+    .wait();
+  await flow(options, () => Promise.reject(new Error("no")))
+    .start()
+    .wait();
+  await flow({ ...options, parameters: z.object({ n: z.number() }) }, () => 1)
+    .start({} as never)
+    .wait();
+  await flow({ ...options, taskRunner: crashing }, () => 1)
+    .start()
+    .wait();
   expect(seen).toEqual([
     "running Running",
     "completed Completed",

@@ -9,8 +9,8 @@
  * - task runner: decides where calls are executed
  */
 export { AllowFailure, allowFailure, Quote, quote } from "./annotations.ts";
-export { getRunContext, type RunContext, tags } from "./context.ts";
 export { ConcurrentTaskRunner } from "./concurrent-task-runner.ts";
+export { getRunContext, type RunContext, tags } from "./context.ts";
 export * from "./errors.ts";
 export { type Flow, type FlowOptions, flow } from "./flow.ts";
 export { FlowRun } from "./flow-run.ts";

@@ -56,7 +56,8 @@ export function mapArguments(taskName: string, args: readonly unknown[]): unknow
 /** What each call gets of an argument that is taken apart; an annotation around it goes around each part. */
 function columnOf(arg: unknown): unknown[] | undefined {
   if (isMapped(arg)) return Array.from(arg);
-  if (arg instanceof AllowFailure && isMapped(arg.value)) return Array.from(arg.value, (item) => allowFailure(item));
+  if (arg instanceof AllowFailure && isMapped(arg.value))
+    return Array.from(arg.value, (item) => allowFailure(item));
   if (arg instanceof Quote && isMapped(arg.value)) return Array.from(arg.value, (item) => quote(item));
   return undefined;
 }

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { flow } from "./flow.ts";
-import { logTo } from "./logger.ts";
 import { type RetryCondition, task } from "./index.ts";
+import { logTo } from "./logger.ts";
 
 logTo({ write() {} });
 

@@ -1,6 +1,6 @@
 import { EncodedValue } from "./codec.ts";
-import { describe, UnfinishedRunError } from "./errors.ts";
 import type { Dependencies } from "./dependencies.ts";
+import { describe, UnfinishedRunError } from "./errors.ts";
 import type { TaskFuture } from "./future.ts";
 import { callHooks, type Hook, type TaskRunInfo } from "./hooks.ts";
 import { taskRunLogger } from "./logger.ts";
@@ -165,7 +165,8 @@ export class TaskRun implements Call, FinalListener {
 
   private callHooks(hooks: readonly Hook<TaskRunInfo>[]): void {
     if (hooks.length === 0) return;
-    const onError = (error: unknown) => taskRunLogger(this).error({ err: error }, "a hook of the task failed");
+    const onError = (error: unknown) =>
+      taskRunLogger(this).error({ err: error }, "a hook of the task failed");
     void this.scope.during(callHooks(hooks, this.info(), this.state(), onError));
   }
 
@@ -199,7 +200,11 @@ export class TaskRun implements Call, FinalListener {
   // ---- What a future shows ---------------------------------------------------------------------------------------
 
   isFinal(): boolean {
-    return this.type !== "RUNNING" && this.type !== "SCHEDULED" && (this.type !== "PENDING" || this.stateName === "NotReady");
+    return (
+      this.type !== "RUNNING" &&
+      this.type !== "SCHEDULED" &&
+      (this.type !== "PENDING" || this.stateName === "NotReady")
+    );
   }
 
   state(): State {
@@ -267,7 +272,9 @@ export class TaskRun implements Call, FinalListener {
     if (this.isFinal()) return Promise.resolve(this.state());
     return new Promise((resolve) => {
       const timer =
-        timeoutSeconds === undefined ? undefined : setTimeout(() => resolve(undefined), timeoutSeconds * 1000);
+        timeoutSeconds === undefined
+          ? undefined
+          : setTimeout(() => resolve(undefined), timeoutSeconds * 1000);
       this.onFinal({
         runIsFinal: () => {
           clearTimeout(timer);
@@ -279,7 +286,8 @@ export class TaskRun implements Call, FinalListener {
 
   /** What to throw at whoever asks for the value of a run that has none. */
   error(): unknown {
-    if (this.type === "PENDING") return new UnfinishedRunError(this.taskRunId, this.stateName ?? "", this.message);
+    if (this.type === "PENDING")
+      return new UnfinishedRunError(this.taskRunId, this.stateName ?? "", this.message);
     return runError(this.type, this.payload, this.message, `Task run ${this.taskRunId}`);
   }
 

@@ -67,7 +67,8 @@ const optionRules: rules.OptionRules<TaskOptions> = {
   retries: rules.wholeNumber(0),
   retryDelaySeconds: {
     expected: `a number of 0 or more, an array of 1 to ${MAX_RETRY_DELAYS} of them, or a function that gives one`,
-    accepts: (value) => typeof value === "function" || rules.finiteNumber(0).accepts(value) || isDelayList(value),
+    accepts: (value) =>
+      typeof value === "function" || rules.finiteNumber(0).accepts(value) || isDelayList(value),
   },
   retryJitterFactor: rules.finiteNumber(0),
   retryConditionFn: rules.func,
@@ -169,12 +170,19 @@ const DEFAULTS = {
 } satisfies Partial<TaskDefinition>;
 
 /** The options that were given, in the form in which the engine reads them. */
-function settled({ name: _, module: __, ...given }: TaskOptions, knownRetries: number): Partial<TaskDefinition> {
+function settled(
+  { name: _, module: __, ...given }: TaskOptions,
+  knownRetries: number,
+): Partial<TaskDefinition> {
   const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   if (typeof given.retryDelaySeconds !== "function") return present;
   const delays = given.retryDelaySeconds(given.retries ?? knownRetries);
   if (!isDelayList(delays)) {
-    throw new InvalidOptionError("what retryDelaySeconds of task() gives", optionRules.retryDelaySeconds.expected, delays);
+    throw new InvalidOptionError(
+      "what retryDelaySeconds of task() gives",
+      optionRules.retryDelaySeconds.expected,
+      delays,
+    );
   }
   return { ...present, retryDelaySeconds: delays };
 }
@@ -191,7 +199,9 @@ function makeTask<Args extends readonly unknown[], R>(
     submit,
     map: (...args: unknown[]) => {
       const list = (whole: readonly unknown[]) =>
-        TaskFutureList.from(mapArguments(definition.name, whole), (row) => submit(...row)) as TaskFutureList<R>;
+        TaskFutureList.from(mapArguments(definition.name, whole), (row) =>
+          submit(...row),
+        ) as TaskFutureList<R>;
       const isIterableLater = !args.some(isMapped) && args.some((arg) => arg instanceof TaskFuture);
       if (!isIterableLater) return list(args);
       const inputs = resolveTopLevel(args);
@@ -247,4 +257,8 @@ function ignore(): void {}
 
 /** Where submits go that must not act (see worker-mode.ts): their runs never start. */
 const IDLE_SESSION: RunnerSession = { submit() {}, async close() {} };
-const IDLE_SCOPE = new RunScope("idle", { flowRunId: "idle", flowName: "idle", logConsole: false }, IDLE_SESSION);
+const IDLE_SCOPE = new RunScope(
+  "idle",
+  { flowRunId: "idle", flowName: "idle", logConsole: false },
+  IDLE_SESSION,
+);

@@ -59,7 +59,10 @@ it("wait tells what is done from what is not, in the order of the input, and nev
     gates.b.send("b");
     await futures[2].wait();
     for (const timeoutSeconds of [0, 0.01]) {
-      expect(await wait(futures, { timeoutSeconds })).toEqual({ done: futures.slice(1), notDone: [futures[0]] });
+      expect(await wait(futures, { timeoutSeconds })).toEqual({
+        done: futures.slice(1),
+        notDone: [futures[0]],
+      });
     }
     gates.a.send("a");
     expect(await wait(futures)).toEqual({ done: futures, notDone: [] });

@@ -20,7 +20,10 @@ export interface WaitResult<R> {
  *
  * @throws InvalidOptionError; nothing else
  */
-export async function wait<R>(futures: Iterable<TaskFuture<R>>, options: WaitOptions = {}): Promise<WaitResult<R>> {
+export async function wait<R>(
+  futures: Iterable<TaskFuture<R>>,
+  options: WaitOptions = {},
+): Promise<WaitResult<R>> {
   rules.checkOptions("wait()", options, optionRules);
   const all = [...futures];
   const done = new Set<TaskFuture<R>>();
@@ -28,12 +31,16 @@ export async function wait<R>(futures: Iterable<TaskFuture<R>>, options: WaitOpt
   if (done.size < new Set(all).size && options.timeoutSeconds !== 0) {
     const completions = asCompleted(all, options)[Symbol.asyncIterator]();
     try {
-      for (let next = await completions.next(); !next.done; next = await completions.next()) done.add(next.value);
+      for (let next = await completions.next(); !next.done; next = await completions.next())
+        done.add(next.value);
     } catch (error) {
       if (!(error instanceof WaitTimeoutError)) throw error;
     }
   }
-  return { done: all.filter((future) => done.has(future)), notDone: all.filter((future) => !done.has(future)) };
+  return {
+    done: all.filter((future) => done.has(future)),
+    notDone: all.filter((future) => !done.has(future)),
+  };
 }
 
 /**
@@ -43,7 +50,10 @@ export async function wait<R>(futures: Iterable<TaskFuture<R>>, options: WaitOpt
  *
  * @throws WaitTimeoutError from the iteration when the time is over before all are final; InvalidOptionError
  */
-export function asCompleted<R>(futures: Iterable<TaskFuture<R>>, options: WaitOptions = {}): AsyncIterable<TaskFuture<R>> {
+export function asCompleted<R>(
+  futures: Iterable<TaskFuture<R>>,
+  options: WaitOptions = {},
+): AsyncIterable<TaskFuture<R>> {
   rules.checkOptions("asCompleted()", options, optionRules);
   const all = [...new Set(futures)];
   return { [Symbol.asyncIterator]: () => new Completions(all, options.timeoutSeconds) };
