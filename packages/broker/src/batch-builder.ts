@@ -79,10 +79,10 @@ export class BatchBuilder {
 
 const NO_INPUTS: readonly Uint8Array[] = [];
 
-/** The value of a future as bytes. One that came from a worker is passed on as it came, without being decoded. */
+/** What a future stands for, as bytes. One that came from a worker is passed on as it came, without being decoded. */
 function encodedInput(input: unknown): Uint8Array {
   if (!(input instanceof TaskFuture)) throw new DecodeError("a future among the inputs", typeof input);
-  const raw = input.run.rawValue;
+  const raw = input.run.rawInput();
   return raw instanceof EncodedValue ? raw.bytes : encode(raw, `result of ${input.taskRunId}`);
 }
 

@@ -28,7 +28,11 @@ describe("errors", () => {
       const error = new BuiltIn("no");
       const arrived = roundTrip({ error }).error;
       expect(arrived).toBeInstanceOf(BuiltIn);
-      expect([arrived.name, arrived.message, arrived.stack]).toEqual([error.name, error.message, error.stack]);
+      expect([arrived.name, arrived.message, arrived.stack]).toEqual([
+        error.name,
+        error.message,
+        error.stack,
+      ]);
       expect(Object.keys(arrived)).toEqual([]);
     },
   );
@@ -70,7 +74,11 @@ describe("errors", () => {
   it("keep the errors of an AggregateError, and a DOMException its name", () => {
     const aggregate = roundTrip(new AggregateError([new TypeError("a"), "b"], "many"));
     expect(aggregate).toBeInstanceOf(AggregateError);
-    expect([aggregate.message, (aggregate.errors[0] as Error).message, aggregate.errors[1]]).toEqual(["many", "a", "b"]);
+    expect([aggregate.message, (aggregate.errors[0] as Error).message, aggregate.errors[1]]).toEqual([
+      "many",
+      "a",
+      "b",
+    ]);
     const abort = roundTrip(new DOMException("stopped", "AbortError"));
     expect(abort).toBeInstanceOf(DOMException);
     expect([abort.name, abort.message]).toEqual(["AbortError", "stopped"]);
@@ -103,7 +111,10 @@ describe("errors", () => {
   });
 
   it("do not touch any prototype", () => {
-    const error = Object.defineProperty(new Error("x"), "__proto__", { value: { polluted: 1 }, enumerable: true });
+    const error = Object.defineProperty(new Error("x"), "__proto__", {
+      value: { polluted: 1 },
+      enumerable: true,
+    });
     expect((roundTrip(error) as { polluted?: number }).polluted).toBeUndefined();
     expect(({} as { polluted?: number }).polluted).toBeUndefined();
   });

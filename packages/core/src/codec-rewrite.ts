@@ -1,3 +1,4 @@
+import { AllowFailure, Quote } from "./annotations.ts";
 import { hasSymbolKeys, isContainer, isCopied, isOddKey, isWellFormed, MAX_DEPTH } from "./codec-check.ts";
 import { errorRecord } from "./codec-errors.ts";
 import { describe, NotEncodableError } from "./errors.ts";
@@ -43,7 +44,9 @@ class Rewriting {
     }
     const copy = this.#copies.get(value);
     if (copy !== undefined) return copy;
-    return isContainer(value) ? this.#container(value, path, depth + 1) : this.#instance(value, path, depth + 1);
+    return isContainer(value)
+      ? this.#container(value, path, depth + 1)
+      : this.#instance(value, path, depth + 1);
   }
 
   #container(value: object, path: string, depth: number): unknown {
@@ -52,7 +55,10 @@ class Rewriting {
       const copy = new Map<unknown, unknown>();
       this.#copies.set(value, copy);
       for (const [key, item] of value) {
-        copy.set(this.value(key, `${path}.key(${label(key)})`, depth), this.value(item, `${path}.get(${label(key)})`, depth));
+        copy.set(
+          this.value(key, `${path}.key(${label(key)})`, depth),
+          this.value(item, `${path}.get(${label(key)})`, depth),
+        );
       }
       return copy;
     }
@@ -76,7 +82,8 @@ class Rewriting {
     }
     const copy: unknown[] = [];
     this.#copies.set(value, copy);
-    for (let index = 0; index < value.length; index++) copy.push(this.value(value[index], `${path}[${index}]`, depth));
+    for (let index = 0; index < value.length; index++)
+      copy.push(this.value(value[index], `${path}[${index}]`, depth));
     return copy;
   }
 
@@ -100,10 +107,15 @@ class Rewriting {
   #instance(value: object, path: string, depth: number): unknown {
     if (value instanceof TaskFutureList) return this.#array(value, path, depth);
     if (isCopied(value) || (this.#allowInputs && value instanceof Input)) return value;
+    if (value instanceof AllowFailure) return this.value(value.value, path, depth);
+    if (value instanceof Quote) return new Rewriting(false, this.#open).value(value.value, path, depth);
     const registered = encodeRegistered(value);
     if (registered !== undefined) {
       const { name, data } = registered;
-      return this.#tagged(value, "registered", path, () => [name, this.value(data, `${path}.<${name}>`, depth)]);
+      return this.#tagged(value, "registered", path, () => [
+        name,
+        this.value(data, `${path}.<${name}>`, depth),
+      ]);
     }
     if (value instanceof Error) return this.#error(value, path, depth);
     if (value instanceof State) {
@@ -136,7 +148,11 @@ class Rewriting {
 
   #tagged(value: object, tag: Tag, path: string, payload: () => unknown): Tagged {
     if (this.#open.has(value)) {
-      throw new NotEncodableError(path, "a cycle through a part that is not a plain container", "Break the cycle.");
+      throw new NotEncodableError(
+        path,
+        "a cycle through a part that is not a plain container",
+        "Break the cycle.",
+      );
     }
     this.#open.add(value);
     const tagged = new Tagged(tag, payload());
@@ -155,13 +171,18 @@ function tagText(text: string): Tagged {
 
 function refuse(value: unknown, path: string): NotEncodableError {
   if (value instanceof Input) {
-    return new NotEncodableError(path, "a future", "Await it first; only arguments of tasks may hold futures.");
+    return new NotEncodableError(
+      path,
+      "a future",
+      "Await it first; only arguments of tasks may hold futures.",
+    );
   }
   return new NotEncodableError(path, describe(value), adviceFor(value));
 }
 
 function adviceFor(value: unknown): string {
-  if (typeof value === "function") return "Send what the function needs, and define the function in the task's module.";
+  if (typeof value === "function")
+    return "Send what the function needs, and define the function in the task's module.";
   if (typeof value === "symbol") return "Use a string.";
   if (value instanceof Promise) return "Await it first.";
   return "Send its fields as a plain object, or say how its class travels with registerType().";

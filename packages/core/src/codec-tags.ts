@@ -10,7 +10,14 @@ export function readTagged(tag: Tag | undefined, payload: unknown): unknown {
     case "error":
       return errorFrom(payload as ErrorRecord);
     case "state": {
-      const [type, name, message, data, timestamp, runId] = payload as [StateType, string, string, unknown, number, string?];
+      const [type, name, message, data, timestamp, runId] = payload as [
+        StateType,
+        string,
+        string,
+        unknown,
+        number,
+        string?,
+      ];
       return new State(type, { name, message, data, timestamp, ...(runId !== undefined && { runId }) });
     }
     case "registered": {

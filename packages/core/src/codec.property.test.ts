@@ -4,7 +4,9 @@ import { decode, encode } from "./codec.ts";
 import { DecodeError } from "./errors.ts";
 
 /** Text of any UTF-16 code units: also halves of surrogate pairs. */
-const text = fc.string({ unit: "binary" }).chain((whole) => fc.constantFrom(whole, `${whole}\udc00`, `\ud800${whole}`));
+const text = fc
+  .string({ unit: "binary" })
+  .chain((whole) => fc.constantFrom(whole, `${whole}\udc00`, `\ud800${whole}`));
 
 const leaf: fc.Arbitrary<unknown> = fc.oneof(
   fc.constantFrom(undefined, null, true, false, -0, 0, Number.NaN, Number.POSITIVE_INFINITY),

@@ -43,7 +43,10 @@ describe("values arrive as what they were", () => {
     ["a registered class, deep", { price: [new Money(250)] }],
     ["bytes", Buffer.from("abc")],
     ["an ArrayBuffer", new Uint8Array([1, 2, 3]).buffer],
-    ["numbers", [new Float64Array([1.5, -0, Number.NaN]), new BigUint64Array([2n ** 64n - 1n]), new Int8Array([-1])]],
+    [
+      "numbers",
+      [new Float64Array([1.5, -0, Number.NaN]), new BigUint64Array([2n ** 64n - 1n]), new Int8Array([-1])],
+    ],
     ["a DataView", new DataView(new Uint8Array([1, 2]).buffer)],
   ])("%s", (_, value) => {
     const arrived = roundTrip(value);
@@ -135,7 +138,12 @@ describe("what cannot be sent is an error with the path to it", () => {
     inner = next;
   }
   it.each([
-    ["a function", { rows: [{}, { callback: () => 1 }] }, "arguments.rows[1].callback", /define the function/],
+    [
+      "a function",
+      { rows: [{}, { callback: () => 1 }] },
+      "arguments.rows[1].callback",
+      /define the function/,
+    ],
     ["a symbol", [Symbol("s")], "arguments[0]", /string/],
     ["a symbol as key", { a: { [Symbol("s")]: 1 } }, "arguments.a", /symbol/],
     ["a promise", { p: Promise.resolve(1) }, "arguments.p", /Await/],

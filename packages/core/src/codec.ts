@@ -17,7 +17,9 @@ import { readTaggedWith } from "./tagged.ts";
  * @throws NotEncodableError
  */
 export function encode(value: unknown, root = "value"): Uint8Array {
-  return guarded(root, () => packValue(arrivesAsItIs(value, false) ? value : rewriteValue(value, root, false)));
+  return guarded(root, () =>
+    packValue(arrivesAsItIs(value, false) ? value : rewriteValue(value, root, false)),
+  );
 }
 
 /** @throws DecodeError for bytes that `encode` did not make, or of a type that is not registered here */
@@ -31,7 +33,10 @@ export function decode(bytes: Uint8Array): unknown {
  * @returns the bytes, and the inputs in the order of their placeholders, each once
  * @throws NotEncodableError
  */
-export function encodeWithInputs(value: unknown, root: string): { bytes: Uint8Array; inputs: readonly Input[] } {
+export function encodeWithInputs(
+  value: unknown,
+  root: string,
+): { bytes: Uint8Array; inputs: readonly Input[] } {
   const outer = encodedInputs;
   encodedInputs = undefined;
   try {
@@ -51,7 +56,9 @@ function guarded(root: string, encoding: () => Uint8Array): Uint8Array {
   } catch (error) {
     if (error instanceof NotEncodableError) throw error;
     const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-    throw new NotEncodableError(root, `one that threw ${what} while it was read`, "Send plain data.", { cause: error });
+    throw new NotEncodableError(root, `one that threw ${what} while it was read`, "Send plain data.", {
+      cause: error,
+    });
   }
 }
 

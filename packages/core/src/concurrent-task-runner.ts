@@ -49,7 +49,7 @@ export class ConcurrentSession implements RunnerSession {
 export function executeHere(call: Call, openNested: () => RunnerSession): Promise<void> | undefined {
   let args = call.args;
   try {
-    if (call.hasInputs) args = replaceFutures(args, (future) => future.run.value()) as unknown[];
+    if (call.hasInputs) args = replaceFutures(args, (future) => future.run.input()) as unknown[];
   } catch (error) {
     call.settle({ type: "threw", error, retriable: false }); // An input came from a worker and cannot be decoded here.
     return undefined;

@@ -1,6 +1,6 @@
+import { format } from "node:util";
 import { activeContext } from "./context.ts";
 import { getRunLogger } from "./logger.ts";
-import { format } from "node:util";
 
 const METHODS = { debug: "debug", log: "info", info: "info", warn: "warn", error: "error" } as const;
 
@@ -13,7 +13,10 @@ let isCapturing = false;
 export function captureConsole(): void {
   if (isCapturing) return;
   isCapturing = true;
-  for (const [method, level] of Object.entries(METHODS) as [keyof typeof METHODS, "debug" | "info" | "warn" | "error"][]) {
+  for (const [method, level] of Object.entries(METHODS) as [
+    keyof typeof METHODS,
+    "debug" | "info" | "warn" | "error",
+  ][]) {
     const original = globalThis.console[method];
     globalThis.console[method] = (...args: unknown[]) => {
       if (activeContext()?.logConsole) getRunLogger()[level](format(...args));

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { keepLogs } from "../testing/logs.ts";
-import { findFutures, findFuturesInArguments, replaceFutures } from "./dependencies.ts";
+import { findDependencies, findDependenciesInArguments, replaceFutures } from "./dependencies.ts";
 import { flow } from "./flow.ts";
 import type { TaskFuture } from "./future.ts";
 import { task } from "./task.ts";
@@ -34,7 +34,7 @@ test.each([
   ["several levels", [{ x: new Map([["k", new Set([a])]]) }], [a]],
   ["one future twice: found once", [a, { x: a }], [a]],
 ])("futures are found in %s, in order of appearance", (_, value, expected) => {
-  expect(findFutures(value)).toEqual(expected);
+  expect(findDependencies(value)?.futures).toEqual(expected);
 });
 
 test.each([
@@ -45,20 +45,20 @@ test.each([
   ["functions", Object.assign(() => a, { future: a })],
   ["dates", new Date()],
 ])("none are found in %s", (_, value) => {
-  expect(findFutures(value)).toBeUndefined();
+  expect(findDependencies(value)).toBeUndefined();
   expect(replaceFutures(value, letterOf)).toBe(value);
 });
 
 test("among arguments, futures are found past the ones without", () => {
-  expect(findFuturesInArguments([1, "x", [a], b])).toEqual([a, b]);
-  expect(findFuturesInArguments([1, "x", undefined])).toBeUndefined();
-  expect(findFuturesInArguments([])).toBeUndefined();
+  expect(findDependenciesInArguments([1, "x", [a], b])?.futures).toEqual([a, b]);
+  expect(findDependenciesInArguments([1, "x", undefined])).toBeUndefined();
+  expect(findDependenciesInArguments([])).toBeUndefined();
 });
 
 test("a search goes round a cycle once", () => {
   const loop: unknown[] = [a];
   loop.push(loop, new Map([["self", loop]]));
-  expect(findFutures(loop)).toEqual([a]);
+  expect(findDependencies(loop)?.futures).toEqual([a]);
 });
 
 test("futures are replaced wherever they are found", () => {

@@ -1,3 +1,4 @@
+import { AllowFailure, Quote } from "./annotations.ts";
 import { TaskFuture } from "./future.ts";
 
 /**
@@ -5,55 +6,80 @@ import { TaskFuture } from "./future.ts";
  * of other classes are not, since they cannot be rebuilt with a value in the future's place.
  */
 
-/** Every future in the value, each once, in order of appearance; undefined when there is none. */
-export function findFutures(value: unknown): TaskFuture<unknown>[] | undefined {
-  if (typeof value !== "object" || value === null) return undefined;
-  const search = new Search();
-  search.visit(value);
-  return search.found;
+export interface Dependencies {
+  /** Every future in the value, each once, in order of appearance. */
+  readonly futures: readonly TaskFuture<unknown>[];
+  /** Those that may have failed: they appear inside `allowFailure`, and nowhere else. */
+  readonly tolerated: ReadonlySet<TaskFuture<unknown>>;
 }
 
-/** The futures among a call's arguments: as `findFutures`, without a search for the usual flat ones. */
-export function findFuturesInArguments(args: readonly unknown[]): TaskFuture<unknown>[] | undefined {
+/** What the value depends on; undefined when there is nothing to replace in it, neither futures nor annotations. */
+export function findDependencies(value: unknown): Dependencies | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const search = new Search();
+  search.visit(value, false);
+  if (search.strict === undefined && search.lenient === undefined && !search.sawAnnotation) return undefined;
+  const { strict = new Set(), lenient = new Set() } = search;
+  const futures = lenient.size === 0 ? [...strict] : [...new Set([...strict, ...lenient])];
+  return { futures, tolerated: new Set([...lenient].filter((future) => !strict.has(future))) };
+}
+
+/** As `findDependencies`, without a search when the arguments are the usual flat ones. */
+export function findDependenciesInArguments(args: readonly unknown[]): Dependencies | undefined {
   for (const arg of args) {
-    if (typeof arg === "object" && arg !== null) return findFutures(args);
+    if (typeof arg === "object" && arg !== null) return findDependencies(args);
   }
   return undefined;
 }
 
 class Search {
-  found: TaskFuture<unknown>[] | undefined;
+  strict: Set<TaskFuture<unknown>> | undefined;
+  lenient: Set<TaskFuture<unknown>> | undefined;
+  sawAnnotation = false;
   readonly #seen = new Set<object>();
 
-  visit(value: object): void {
+  visit(value: object, isTolerant: boolean): void {
+    if (value instanceof TaskFuture) return this.#found(value, isTolerant);
     if (this.#seen.has(value)) return;
     this.#seen.add(value);
-    if (value instanceof TaskFuture) {
-      if (this.found === undefined) this.found = [value];
-      else this.found.push(value);
-    } else if (Array.isArray(value) || value instanceof Set) {
-      for (const item of value) this.#visitPart(item);
+    if (Array.isArray(value) || value instanceof Set) {
+      for (const item of value) this.#visitPart(item, isTolerant);
     } else if (value instanceof Map) {
       for (const [key, item] of value) {
-        this.#visitPart(key);
-        this.#visitPart(item);
+        this.#visitPart(key, isTolerant);
+        this.#visitPart(item, isTolerant);
       }
     } else if (isPlain(value)) {
-      for (const key in value) this.#visitPart((value as Record<string, unknown>)[key]);
+      for (const key in value) this.#visitPart((value as Record<string, unknown>)[key], isTolerant);
+    } else if (value instanceof AllowFailure) {
+      this.sawAnnotation = true;
+      this.#visitPart(value.value, true);
+    } else if (value instanceof Quote) {
+      this.sawAnnotation = true;
     }
   }
 
-  #visitPart(part: unknown): void {
-    if (typeof part === "object" && part !== null) this.visit(part);
+  #visitPart(part: unknown, isTolerant: boolean): void {
+    if (typeof part === "object" && part !== null) this.visit(part, isTolerant);
+  }
+
+  #found(future: TaskFuture<unknown>, isTolerant: boolean): void {
+    if (isTolerant) {
+      this.lenient ??= new Set();
+      this.lenient.add(future);
+    } else {
+      this.strict ??= new Set();
+      this.strict.add(future);
+    }
   }
 }
 
 /**
- * The value with each future replaced. Containers that hold a future, at any depth, are copied; the rest is shared
- * with the original.
+ * The value with each future replaced, and annotations by what they hold. Containers that hold one, at any depth, are
+ * copied; the rest is shared with the original.
  */
 export function replaceFutures(value: unknown, valueOf: (future: TaskFuture<unknown>) => unknown): unknown {
-  return findFutures(value) === undefined ? value : new Replacement(valueOf).of(value);
+  return findDependencies(value) === undefined ? value : new Replacement(valueOf).of(value);
 }
 
 class Replacement {
@@ -67,6 +93,8 @@ class Replacement {
   of(value: unknown): unknown {
     if (typeof value !== "object" || value === null) return value;
     if (value instanceof TaskFuture) return this.#valueOf(value);
+    if (value instanceof AllowFailure) return this.of(value.value);
+    if (value instanceof Quote) return value.value;
     const known = this.#copies.get(value);
     if (known !== undefined) return known;
     if (Array.isArray(value)) {
@@ -85,7 +113,10 @@ class Replacement {
       return copy;
     }
     if (!isPlain(value)) return value;
-    const copy = this.#remember(value, Object.create(Object.getPrototypeOf(value)) as Record<string, unknown>);
+    const copy = this.#remember(
+      value,
+      Object.create(Object.getPrototypeOf(value)) as Record<string, unknown>,
+    );
     for (const key of Object.keys(value)) {
       const part = this.of((value as Record<string, unknown>)[key]);
       // JSON.parse can make such a key; an assignment would set the copy's prototype.

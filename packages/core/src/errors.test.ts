@@ -14,6 +14,7 @@ const CLASSES: Record<string, () => errors.MillraceError> = {
   FailedRunError: () => new errors.FailedRunError("no rows"),
   CrashedRunError: () => new errors.CrashedRunError("worker died"),
   CancelledRunError: () => new errors.CancelledRunError("holiday"),
+  WaitTimeoutError: () => new errors.WaitTimeoutError(1, 2),
   NothingToMapError: () => new errors.NothingToMapError("load"),
   MapLengthError: () => new errors.MapLengthError("load", [1, 2]),
   NotEncodableError: () => new errors.NotEncodableError("arguments[0].f", "a function", "Send data."),

@@ -119,6 +119,17 @@ export class CancelledRunError extends MillraceError {
   readonly code = "ERR_CANCELLED_RUN";
 }
 
+/** Runs that were waited for were not final in time. */
+export class WaitTimeoutError extends MillraceError {
+  readonly code = "ERR_WAIT_TIMEOUT";
+  constructor(unfinished: number, total: number) {
+    super(
+      `Expected all futures to be final in time, got ${unfinished} (of ${total}) futures unfinished. Raise ` +
+        `timeoutSeconds, or go on with those that are done: wait() tells them apart.`,
+    );
+  }
+}
+
 /** `map` was given no iterable, so there is nothing to make calls from. */
 export class NothingToMapError extends MillraceError {
   readonly code = "ERR_NOTHING_TO_MAP";
@@ -149,7 +160,10 @@ export class NotEncodableError extends MillraceError {
   /** Where in the value the offending part is, such as `arguments[0].rows[3].callback`. */
   readonly path: string;
   constructor(path: string, got: string, advice: string, options?: ErrorOptions) {
-    super(`Expected a value that can be sent to another process at \`${path}\`, got ${got}. ${advice}`, options);
+    super(
+      `Expected a value that can be sent to another process at \`${path}\`, got ${got}. ${advice}`,
+      options,
+    );
     this.path = path;
   }
 }
@@ -168,7 +182,8 @@ export class DecodeError extends MillraceError {
 export class TaskNotFoundError extends MillraceError {
   readonly code = "ERR_TASK_NOT_FOUND";
   constructor(taskName: string, module: string, known: readonly string[]) {
-    const found = known.length > 0 ? `the tasks ${known.map((name) => `"${name}"`).join(", ")}` : "no task at all";
+    const found =
+      known.length > 0 ? `the tasks ${known.map((name) => `"${name}"`).join(", ")}` : "no task at all";
     super(
       `Expected module ${module} to define a task named "${taskName}", found ${found}. Define tasks at the top level ` +
         `of their module, above any flow that is called there; for bundled or generated code pass task({ module }).`,

@@ -1,4 +1,5 @@
-import { findFutures, replaceFutures } from "./dependencies.ts";
+import { Quote } from "./annotations.ts";
+import { findDependencies, replaceFutures } from "./dependencies.ts";
 import { TaskFuture } from "./future.ts";
 import { stateError } from "./run-error.ts";
 import { Tally } from "./run-scope.ts";
@@ -23,9 +24,10 @@ export function resolveReturned(value: unknown): unknown {
   if (isAggregate && !members.some((member) => member instanceof TaskFuture)) {
     return aggregateStates(members as State[], value);
   }
-  const futures = findFutures(value);
-  if (futures === undefined) return value;
-  return isAggregate ? resolveAggregate(members, value) : resolveNested(value, futures);
+  if (value instanceof Quote) return new State("COMPLETED", { data: value.value });
+  const dependencies = findDependencies(value);
+  if (dependencies === undefined) return value;
+  return isAggregate ? resolveAggregate(members, value) : resolveNested(value, dependencies.futures);
 }
 
 function isFutureOrState(member: unknown): boolean {

@@ -4,6 +4,7 @@ import { type ActiveContext, activeContext, runInContext } from "./context.ts";
 import { describe, ParameterError } from "./errors.ts";
 import { aggregate, resolveReturned } from "./final-state.ts";
 import type { FlowDefinition } from "./flow.ts";
+import { callHooks, type FlowRunInfo, type Hook } from "./hooks.ts";
 import { processLogger } from "./logger.ts";
 import { runError } from "./run-error.ts";
 import { RunScope } from "./run-scope.ts";
@@ -27,7 +28,9 @@ export class FlowRun<R> {
     this.name = definition.name;
     this.#state = new State("PENDING", { runId: this.id });
     this.#final =
-      inWorkerMode() && activeContext() === undefined ? never() : this.#run(definition, parameters, inherited);
+      inWorkerMode() && activeContext() === undefined
+        ? never()
+        : this.#run(definition, parameters, inherited);
   }
 
   /** The state of the run at this moment. */
@@ -54,9 +57,10 @@ export class FlowRun<R> {
   ): Promise<State> {
     const log = processLogger().child({ flowRunId: this.id, flowName: this.name });
     let final: State;
+    let parameters = given;
     let atFault: StateType = "FAILED"; // Bad parameters are the user's fault; a runner that cannot open is not.
     try {
-      const parameters = await validate(definition, given);
+      parameters = await validate(definition, given);
       atFault = "CRASHED";
       const session = await definition.taskRunner.open();
       try {
@@ -67,8 +71,23 @@ export class FlowRun<R> {
     } catch (error) {
       final = new State(atFault, { data: error, message: messageOf(error) });
     }
-    if (!final.isCompleted()) log.error({ err: final.data, state: final.name }, `flow run ended ${final.name}`);
-    return this.#enter(final);
+    if (!final.isCompleted())
+      log.error({ err: final.data, state: final.name }, `flow run ended ${final.name}`);
+    this.#enter(final);
+    await this.#callHooks(hooksFor(definition, final), parameters, inherited.tags);
+    return this.#state;
+  }
+
+  #callHooks(
+    hooks: readonly Hook<FlowRunInfo>[],
+    parameters: unknown,
+    tags: readonly string[],
+  ): Promise<void> {
+    const { id: flowRunId, name: flowName } = this;
+    const log = processLogger().child({ flowRunId, flowName });
+    return callHooks(hooks, { flowRunId, flowName, tags, parameters }, this.#state, (error) =>
+      log.error({ err: error }, "a hook of the flow failed"),
+    );
   }
 
   async #execute(
@@ -89,14 +108,20 @@ export class FlowRun<R> {
     };
     if (context.logConsole) captureConsole();
     this.#enter(new State("RUNNING"));
+    await this.#callHooks(definition.onRunning, parameters, inherited.tags);
     let final: State;
     try {
-      const returned = await runInContext(context, () => (definition.fn as (p: unknown) => unknown)(parameters));
+      const returned = await runInContext(context, () =>
+        (definition.fn as (p: unknown) => unknown)(parameters),
+      );
       const resolved = returned === undefined ? undefined : await resolveReturned(returned);
       await scope.end();
       final = finalState(resolved, scope);
     } catch (error) {
-      final = new State("FAILED", { data: error, message: `Flow run encountered an exception: ${messageOf(error)}` });
+      final = new State("FAILED", {
+        data: error,
+        message: `Flow run encountered an exception: ${messageOf(error)}`,
+      });
     }
     await scope.end();
     return final;
@@ -117,8 +142,15 @@ function finalState(resolved: unknown, scope: RunScope): State {
   return new State("COMPLETED", { data: resolved });
 }
 
-async function validate({ name, parameters: schema }: FlowDefinition, given: unknown): Promise<unknown> {
-  if (schema === undefined) return given;
+function hooksFor(definition: FlowDefinition, { type }: State): readonly Hook<FlowRunInfo>[] {
+  if (type === "COMPLETED") return definition.onCompletion;
+  if (type === "FAILED") return definition.onFailure;
+  return type === "CRASHED" ? definition.onCrashed : [];
+}
+
+async function validate(definition: FlowDefinition, given: unknown): Promise<unknown> {
+  const { name, parameters: schema, validateParameters } = definition;
+  if (schema === undefined || !validateParameters) return given;
   const result = await schema["~standard"].validate(given ?? {});
   if (result.issues === undefined) return result.value;
   throw new ParameterError(

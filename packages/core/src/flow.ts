@@ -3,6 +3,7 @@ import { ConcurrentTaskRunner } from "./concurrent-task-runner.ts";
 import { activeContext, activeTags, union } from "./context.ts";
 import { InvalidOptionError, UnnamedError } from "./errors.ts";
 import { FlowRun } from "./flow-run.ts";
+import { type FlowRunInfo, type Hook, hookList } from "./hooks.ts";
 import * as rules from "./options.ts";
 import type { TaskRunner } from "./task-runner.ts";
 import type { Resolved } from "./types.ts";
@@ -16,6 +17,16 @@ export interface FlowOptions {
   readonly version?: string;
   /** Any Standard Schema (zod, valibot, arktype): parameters are checked, and what it gives is passed on. Default: none. */
   readonly parameters?: StandardSchemaV1;
+  /** false: parameters are passed on as they came, though there is a schema. Default: true. */
+  readonly validateParameters?: boolean;
+  /** Called once, before the flow's function. Default: none. */
+  readonly onRunning?: readonly Hook<FlowRunInfo>[];
+  /** Called when a run is COMPLETED. Default: none. */
+  readonly onCompletion?: readonly Hook<FlowRunInfo>[];
+  /** Called when a run is FAILED. Default: none. */
+  readonly onFailure?: readonly Hook<FlowRunInfo>[];
+  /** Called when a run is CRASHED. Default: none. */
+  readonly onCrashed?: readonly Hook<FlowRunInfo>[];
   /** Where the flow's tasks run. Default: a ConcurrentTaskRunner. */
   readonly taskRunner?: TaskRunner;
   /** Added to the tags of the flow run and of every task run in it. Default: none. */
@@ -31,6 +42,11 @@ export interface FlowDefinition {
   readonly description: string | undefined;
   readonly version: string | undefined;
   readonly parameters: StandardSchemaV1 | undefined;
+  readonly validateParameters: boolean;
+  readonly onRunning: readonly Hook<FlowRunInfo>[];
+  readonly onCompletion: readonly Hook<FlowRunInfo>[];
+  readonly onFailure: readonly Hook<FlowRunInfo>[];
+  readonly onCrashed: readonly Hook<FlowRunInfo>[];
   readonly taskRunner: TaskRunner;
   readonly tags: readonly string[];
   readonly logConsole: boolean;
@@ -42,15 +58,25 @@ const optionRules: rules.OptionRules<FlowOptions> = {
   version: rules.text,
   parameters: {
     expected: "a Standard Schema, such as z.object({ ... })",
-    accepts: (value) => value !== null && value !== undefined && typeof value !== "string" && "~standard" in Object(value),
+    accepts: (value) =>
+      value !== null && value !== undefined && typeof value !== "string" && "~standard" in Object(value),
   },
+  validateParameters: rules.flag,
+  onRunning: hookList,
+  onCompletion: hookList,
+  onFailure: hookList,
+  onCrashed: hookList,
   taskRunner: rules.having("a task runner, such as new ConcurrentTaskRunner()", "open"),
   tags: rules.texts,
   logConsole: rules.flag,
 };
 
 /** The parameters argument of a flow's function: none, when the function takes none. */
-type Parameters_<P> = unknown extends P ? [parameters?: P] : undefined extends P ? [parameters?: P] : [parameters: P];
+type Parameters_<P> = unknown extends P
+  ? [parameters?: P]
+  : undefined extends P
+    ? [parameters?: P]
+    : [parameters: P];
 
 /** A function whose runs Millrace follows, and which may call tasks. */
 export interface Flow<P, R> {
@@ -90,6 +116,11 @@ export function flow(
     description: undefined,
     version: undefined,
     parameters: undefined,
+    validateParameters: true,
+    onRunning: [],
+    onCompletion: [],
+    onFailure: [],
+    onCrashed: [],
     taskRunner: new ConcurrentTaskRunner(),
     tags: [],
     logConsole: false,

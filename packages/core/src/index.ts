@@ -8,12 +8,14 @@
  * - future: the handle of a task run
  * - task runner: decides where calls are executed
  */
-export { getRunContext, type RunContext, tags } from "./context.ts";
+export { AllowFailure, allowFailure, Quote, quote } from "./annotations.ts";
 export { ConcurrentTaskRunner } from "./concurrent-task-runner.ts";
+export { getRunContext, type RunContext, tags } from "./context.ts";
 export * from "./errors.ts";
 export { type Flow, type FlowOptions, flow } from "./flow.ts";
 export { FlowRun } from "./flow-run.ts";
 export { TaskFuture, TaskFutureList } from "./future.ts";
+export type { FlowRunInfo, Hook, TaskRunInfo } from "./hooks.ts";
 export { getRunLogger, type LogDestination, type Logger, logTo, setLogLevel } from "./logger.ts";
 export { Unmapped, unmapped } from "./map.ts";
 export { registerError, registerType } from "./registered-types.ts";
@@ -21,5 +23,7 @@ export { SequentialTaskRunner } from "./sequential-task-runner.ts";
 export { LOG_LEVELS, type LogLevel, readSettings, type Settings } from "./settings.ts";
 export { Cancelled, Completed, Crashed, Failed, State, type StateInit, type StateType } from "./state.ts";
 export { type Task, type TaskCallOptions, type TaskOptions, task } from "./task.ts";
+export type { RetryCondition } from "./task-definition.ts";
 export type { Call, Outcome, RunnerSession, TaskRunner } from "./task-runner.ts";
 export type { ArgumentsOrFutures, OrFuture, Resolved } from "./types.ts";
+export { asCompleted, type WaitOptions, type WaitResult, wait } from "./waiting.ts";

@@ -4,8 +4,8 @@ export { decode, decodeWithInputs, EncodedValue, encode, encodeWithInputs } from
 export { ConcurrentSession } from "./concurrent-task-runner.ts";
 export { activeContext, NO_TAGS, runWithoutContext } from "./context.ts";
 export { logLevel, processLogger, writeLogLine } from "./logger.ts";
-export { packMessage, unpackMessage } from "./packer.ts";
 export * as rules from "./options.ts";
+export { packMessage, unpackMessage } from "./packer.ts";
 export {
   currentProjectRoot,
   entryModule,

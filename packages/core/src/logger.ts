@@ -42,7 +42,10 @@ export function writeLogLine(line: string): void {
 /** The logger above all run loggers, for what belongs to no run. */
 export function processLogger(): Logger {
   // No `base`: the process id and host name of pino's default say less than the run's ids, and cost bytes per line.
-  root ??= pino({ level: logLevel(), base: null, serializers: { err: errorForLog } }, { write: writeLogLine });
+  root ??= pino(
+    { level: logLevel(), base: null, serializers: { err: errorForLog } },
+    { write: writeLogLine },
+  );
   return root;
 }
 

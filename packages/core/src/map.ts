@@ -1,3 +1,4 @@
+import { AllowFailure, allowFailure, Quote, quote } from "./annotations.ts";
 import { MapLengthError, NothingToMapError } from "./errors.ts";
 import type { TaskFuture } from "./future.ts";
 import type { OrFuture } from "./types.ts";
@@ -16,7 +17,11 @@ export function unmapped<T>(value: T): Unmapped<T> {
 }
 
 /** What `map` takes for a parameter of type T: an iterable of Ts, or one T for all that is not iterable itself. */
-export type MapArgument<T> = Iterable<OrFuture<T>> | WholeArgument<T>;
+export type MapArgument<T> =
+  | Iterable<OrFuture<T>>
+  | AllowFailure<Iterable<T> | Error>
+  | Quote<Iterable<T>>
+  | WholeArgument<T>;
 
 type WholeArgument<T> =
   | Unmapped<OrFuture<T>>
@@ -37,7 +42,7 @@ export type MapArgumentsOrFutures<Args extends readonly unknown[]> = {
  * @throws NothingToMapError without an iterable, MapLengthError when iterables differ in length
  */
 export function mapArguments(taskName: string, args: readonly unknown[]): unknown[][] {
-  const columns = args.map((arg) => (isMapped(arg) ? Array.from(arg) : undefined));
+  const columns = args.map((arg) => columnOf(arg));
   const lengths = columns.flatMap((column) => (column === undefined ? [] : [column.length]));
   const length = lengths[0];
   if (length === undefined) throw new NothingToMapError(taskName);
@@ -46,6 +51,15 @@ export function mapArguments(taskName: string, args: readonly unknown[]): unknow
   return Array.from({ length }, (_, row) =>
     columns.map((column, index) => (column === undefined ? whole[index] : column[row])),
   );
+}
+
+/** What each call gets of an argument that is taken apart; an annotation around it goes around each part. */
+function columnOf(arg: unknown): unknown[] | undefined {
+  if (isMapped(arg)) return Array.from(arg);
+  if (arg instanceof AllowFailure && isMapped(arg.value))
+    return Array.from(arg.value, (item) => allowFailure(item));
+  if (arg instanceof Quote && isMapped(arg.value)) return Array.from(arg.value, (item) => quote(item));
+  return undefined;
 }
 
 /** Does `map` take this argument apart? */

@@ -69,7 +69,12 @@ export function toModulePath(root: string, moduleUrl: string): string {
  * @throws ModulePathError when it is not a relative path, leaves the root (also through a symlink), or does not exist
  */
 export function fromModulePath(root: string, modulePath: string): string {
-  if (modulePath === "" || modulePath.includes("\0") || modulePath.includes("\\") || /^[a-z]+:/i.test(modulePath)) {
+  if (
+    modulePath === "" ||
+    modulePath.includes("\0") ||
+    modulePath.includes("\\") ||
+    /^[a-z]+:/i.test(modulePath)
+  ) {
     throw new ModulePathError(modulePath, "it is not a relative path with forward slashes");
   }
   const file = resolve(root, modulePath);

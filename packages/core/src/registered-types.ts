@@ -1,5 +1,5 @@
-import { DecodeError, InvalidOptionError, MillraceError } from "./errors.ts";
 import * as millraceErrors from "./errors.ts";
+import { DecodeError, InvalidOptionError, MillraceError } from "./errors.ts";
 
 type Class<T> = abstract new (...args: never[]) => T;
 
@@ -65,7 +65,9 @@ function nameFor(where: string, Class: { readonly name: string }, name: unknown)
 // ---- For the codec -----------------------------------------------------------------------------------------------
 
 /** What a registered instance travels as; undefined when its class, itself, is not registered. */
-export function encodeRegistered(instance: object): { readonly name: string; readonly data: unknown } | undefined {
+export function encodeRegistered(
+  instance: object,
+): { readonly name: string; readonly data: unknown } | undefined {
   const codec = codecs.get(Object.getPrototypeOf(instance));
   return codec === undefined ? undefined : { name: codec.name, data: codec.encode(instance) };
 }

@@ -23,8 +23,7 @@ export function nextRetryDelayMs(
 ): number | undefined {
   if (attempt > policy.retries) return undefined;
   const { retryDelaySeconds: delays } = policy;
-  const seconds =
-    typeof delays === "number" ? delays : (delays[Math.min(attempt, delays.length) - 1] ?? 0);
+  const seconds = typeof delays === "number" ? delays : (delays[Math.min(attempt, delays.length) - 1] ?? 0);
   return 1000 * withJitter(seconds, policy.retryJitterFactor, random);
 }
 

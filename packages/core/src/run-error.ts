@@ -6,7 +6,8 @@ import type { State, StateType } from "./state.ts";
  * error of the kind of the state, with the state's words.
  */
 export function runError(type: StateType, data: unknown, message: string, subject: string): unknown {
-  if (data instanceof Error || (type === "FAILED" && data !== undefined && typeof data !== "string")) return data;
+  if (data instanceof Error || (type === "FAILED" && data !== undefined && typeof data !== "string"))
+    return data;
   const words = typeof data === "string" ? data : message || `${subject} ended ${type}.`;
   if (type === "CANCELLED") return new CancelledRunError(words);
   return type === "CRASHED" ? new CrashedRunError(words) : new FailedRunError(words);

@@ -20,7 +20,11 @@ export function readSettings(environment: NodeJS.ProcessEnv = process.env): Sett
   if (!isLogLevel(logLevel)) {
     throw new InvalidOptionError("MILLRACE_LOG_LEVEL", `one of ${LOG_LEVELS.join(", ")}`, logLevel);
   }
-  return { redisUrl: environment.MILLRACE_REDIS_URL || undefined, logLevel, searchPath: environment.PATH ?? "" };
+  return {
+    redisUrl: environment.MILLRACE_REDIS_URL || undefined,
+    logLevel,
+    searchPath: environment.PATH ?? "",
+  };
 }
 
 function isLogLevel(text: string): text is LogLevel {

@@ -1,7 +1,16 @@
 import { addValueExtension } from "./packer.ts";
 
 /** The kinds of values that MessagePack has no form for, in the order of their numbers on the wire. */
-export const TAGS = ["error", "state", "registered", "url", "text", "minus-zero", "sparse", "entries"] as const;
+export const TAGS = [
+  "error",
+  "state",
+  "registered",
+  "url",
+  "text",
+  "minus-zero",
+  "sparse",
+  "entries",
+] as const;
 export type Tag = (typeof TAGS)[number];
 
 /**

@@ -1,12 +1,14 @@
 import { EncodedValue } from "./codec.ts";
+import type { Dependencies } from "./dependencies.ts";
 import { describe, UnfinishedRunError } from "./errors.ts";
 import type { TaskFuture } from "./future.ts";
+import { callHooks, type Hook, type TaskRunInfo } from "./hooks.ts";
 import { taskRunLogger } from "./logger.ts";
 import { nextRetryDelayMs } from "./retry.ts";
 import { runError } from "./run-error.ts";
 import type { RunScope } from "./run-scope.ts";
 import { State, type StateType } from "./state.ts";
-import type { TaskDefinition } from "./task-definition.ts";
+import type { RetryCondition, TaskDefinition } from "./task-definition.ts";
 import type { Call, Outcome } from "./task-runner.ts";
 
 /** Told once when a run is final. */
@@ -29,8 +31,9 @@ export class TaskRun implements Call, FinalListener {
   readonly tags: readonly string[];
   readonly number: number;
   attempt = 0;
+  private settledAttempt = 0;
   hasInputs = false;
-  private upstream: readonly TaskFuture<unknown>[] | undefined;
+  private upstream: readonly Dependencies[] | undefined;
   private waitingFor = 0;
   private type: StateType = "PENDING";
   private stateName: string | undefined;
@@ -67,15 +70,13 @@ export class TaskRun implements Call, FinalListener {
   // ---- The loop --------------------------------------------------------------------------------------------------
 
   /** Starts the run: at once, or when everything upstream is final. */
-  start(
-    inputs: readonly TaskFuture<unknown>[] | undefined,
-    waitFor: readonly TaskFuture<unknown>[] | undefined,
-  ): void {
+  start(inputs: Dependencies | undefined, waitFor: Dependencies | undefined): void {
     this.hasInputs = inputs !== undefined;
-    this.upstream = waitFor === undefined ? inputs : [...(inputs ?? []), ...waitFor];
-    if (this.upstream !== undefined) {
-      for (const { run } of this.upstream) {
-        if (!run.isFinal()) {
+    if (inputs !== undefined || waitFor !== undefined) {
+      this.upstream = [inputs, waitFor].filter((dependencies) => dependencies !== undefined);
+      for (const { futures } of this.upstream) {
+        for (const { run } of futures) {
+          if (run.isFinal()) continue;
           this.waitingFor++;
           run.onFinal(this);
         }
@@ -91,7 +92,7 @@ export class TaskRun implements Call, FinalListener {
   }
 
   private upstreamIsFinal(): void {
-    const missing = this.upstream?.find(({ run }) => run.type !== "COMPLETED");
+    const missing = this.upstream?.flatMap(missingIn)[0];
     this.upstream = undefined;
     if (missing === undefined) this.execute();
     else {
@@ -103,12 +104,14 @@ export class TaskRun implements Call, FinalListener {
   private execute(): void {
     this.attempt++;
     this.enter("RUNNING", this.attempt > 1 ? "Retrying" : undefined);
+    this.callHooks(this.task.onRunning);
     this.scope.session.submit(this);
   }
 
   /** The runner's report on the attempt. */
   settle(outcome: Outcome): void {
-    if (this.type !== "RUNNING") return; // A second report of the same attempt: the first one won.
+    if (this.settledAttempt === this.attempt) return; // A second report of the same attempt: the first one won.
+    this.settledAttempt = this.attempt;
     if (outcome.type === "returned") this.returned(outcome.value);
     else if (outcome.type === "crashed") this.finish("CRASHED", outcome.error, outcome.error.message);
     else this.threw(outcome.error, outcome.retriable);
@@ -116,27 +119,60 @@ export class TaskRun implements Call, FinalListener {
 
   private returned(value: unknown): void {
     if (!(value instanceof State)) this.finish("COMPLETED", value, "");
-    else if (value.type === "FAILED" && this.retryLater()) return;
+    else if (value.type === "FAILED") this.failed(value.data, value.message, value.name, true);
     else this.finish(value.type, value.data, value.message, value.name);
   }
 
   private threw(error: unknown, retriable: boolean): void {
-    if (retriable && this.retryLater(error)) return;
-    taskRunLogger(this).error({ err: error }, "task run failed");
     const what = error instanceof Error ? `${error.name}: ${error.message}` : describe(error);
-    this.finish("FAILED", error, `Task run encountered an exception: ${what}`);
+    this.failed(error, `Task run encountered an exception: ${what}`, undefined, retriable);
   }
 
-  private retryLater(error?: unknown): boolean {
-    const delayMs = nextRetryDelayMs(this.task, this.attempt, Math.random);
-    if (delayMs === undefined) return false;
+  private failed(error: unknown, message: string, name: string | undefined, retriable: boolean): void {
+    const delayMs = retriable ? nextRetryDelayMs(this.task, this.attempt, Math.random) : undefined;
+    const end = () => {
+      taskRunLogger(this).error({ err: error }, "task run failed");
+      this.finish("FAILED", error, message, name);
+    };
+    const { retryConditionFn } = this.task;
+    if (delayMs === undefined) end();
+    else if (retryConditionFn === undefined) this.retry(delayMs, error);
+    else {
+      const failed = new State("FAILED", { ...(name !== undefined && { name }), message, data: error });
+      void this.isRetryWanted(retryConditionFn, failed).then((isWanted) =>
+        isWanted ? this.retry(delayMs, error) : end(),
+      );
+    }
+  }
+
+  private async isRetryWanted(condition: RetryCondition, failed: State): Promise<boolean> {
+    try {
+      return Boolean(await condition(this.info(), failed));
+    } catch (error) {
+      taskRunLogger(this).error({ err: error }, "retryConditionFn failed, so the task is not tried again");
+      return false;
+    }
+  }
+
+  private retry(delayMs: number, error: unknown): void {
     taskRunLogger(this).warn({ err: error, delayMs }, "task run failed, will be tried again");
     if (delayMs === 0) this.execute();
     else {
       this.enter("SCHEDULED", "AwaitingRetry");
       setTimeout(() => this.execute(), delayMs);
     }
-    return true;
+  }
+
+  private callHooks(hooks: readonly Hook<TaskRunInfo>[]): void {
+    if (hooks.length === 0) return;
+    const onError = (error: unknown) =>
+      taskRunLogger(this).error({ err: error }, "a hook of the task failed");
+    void this.scope.during(callHooks(hooks, this.info(), this.state(), onError));
+  }
+
+  private info(): TaskRunInfo {
+    const { taskRunId, flowRunId, flowName, attempt, tags } = this;
+    return { taskRunId, taskName: this.task.name, flowRunId, flowName, attempt, tags };
   }
 
   private enter(type: StateType, name?: string): void {
@@ -149,6 +185,8 @@ export class TaskRun implements Call, FinalListener {
     this.enter(type, name);
     this.payload = payload;
     this.message = message;
+    if (type === "COMPLETED") this.callHooks(this.task.onCompletion);
+    else if (type === "FAILED") this.callHooks(this.task.onFailure);
     this.scope.tally.add(this.kind(), this.number, () => this.error());
     announceFinal(this);
   }
@@ -162,7 +200,11 @@ export class TaskRun implements Call, FinalListener {
   // ---- What a future shows ---------------------------------------------------------------------------------------
 
   isFinal(): boolean {
-    return this.type !== "RUNNING" && this.type !== "SCHEDULED" && (this.type !== "PENDING" || this.stateName === "NotReady");
+    return (
+      this.type !== "RUNNING" &&
+      this.type !== "SCHEDULED" &&
+      (this.type !== "PENDING" || this.stateName === "NotReady")
+    );
   }
 
   state(): State {
@@ -175,9 +217,19 @@ export class TaskRun implements Call, FinalListener {
     });
   }
 
-  /** The value as it came, perhaps encoded: for a runner that passes it on. Only of a completed run. */
-  get rawValue(): unknown {
-    return this.payload;
+  /** What a call that depends on this run gets for it: the value, or the error of a failure that it allows. */
+  input(): unknown {
+    return this.type === "COMPLETED" ? this.value() : this.error();
+  }
+
+  /** The same as it came, perhaps encoded: for a runner that passes it on. */
+  rawInput(): unknown {
+    return this.type === "COMPLETED" ? this.payload : this.error();
+  }
+
+  /** Does the run let another start that needs it? */
+  lets(isFailureAllowed: boolean): boolean {
+    return this.type === "COMPLETED" || (isFailureAllowed && this.type === "FAILED");
   }
 
   /** The value of a completed run. @throws DecodeError when its bytes hold a type that is not registered here */
@@ -220,7 +272,9 @@ export class TaskRun implements Call, FinalListener {
     if (this.isFinal()) return Promise.resolve(this.state());
     return new Promise((resolve) => {
       const timer =
-        timeoutSeconds === undefined ? undefined : setTimeout(() => resolve(undefined), timeoutSeconds * 1000);
+        timeoutSeconds === undefined
+          ? undefined
+          : setTimeout(() => resolve(undefined), timeoutSeconds * 1000);
       this.onFinal({
         runIsFinal: () => {
           clearTimeout(timer);
@@ -232,7 +286,8 @@ export class TaskRun implements Call, FinalListener {
 
   /** What to throw at whoever asks for the value of a run that has none. */
   error(): unknown {
-    if (this.type === "PENDING") return new UnfinishedRunError(this.taskRunId, this.stateName ?? "", this.message);
+    if (this.type === "PENDING")
+      return new UnfinishedRunError(this.taskRunId, this.stateName ?? "", this.message);
     return runError(this.type, this.payload, this.message, `Task run ${this.taskRunId}`);
   }
 
@@ -243,6 +298,11 @@ export class TaskRun implements Call, FinalListener {
     if (listeners !== undefined) for (const listener of listeners) listener.runIsFinal();
     this.scope.closed();
   }
+}
+
+/** The futures that keep a run from starting, now that they are final. */
+function missingIn({ futures, tolerated }: Dependencies): TaskFuture<unknown>[] {
+  return futures.filter((future) => !future.run.lets(tolerated.has(future)));
 }
 
 function ignore(): void {}

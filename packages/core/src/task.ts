@@ -1,15 +1,17 @@
+import { AllowFailure } from "./annotations.ts";
 import { callSite, moduleUrlOf } from "./call-site.ts";
 import { activeContext, activeTags, union } from "./context.ts";
-import { findFuturesInArguments } from "./dependencies.ts";
+import { findDependencies, findDependenciesInArguments } from "./dependencies.ts";
 import { runDetached } from "./detached.ts";
 import { FlowRunEndedError, InvalidOptionError, MissingContextError, UnnamedError } from "./errors.ts";
 import { TaskFuture, TaskFutureList } from "./future.ts";
+import { type Hook, hookList, type TaskRunInfo } from "./hooks.ts";
 import { isMapped, type MapArguments, type MapArgumentsOrFutures, mapArguments } from "./map.ts";
 import * as rules from "./options.ts";
 import { registerTask } from "./registry.ts";
 import { MAX_RETRY_DELAYS } from "./retry.ts";
 import { RunScope } from "./run-scope.ts";
-import type { TaskDefinition } from "./task-definition.ts";
+import type { RetryCondition, TaskDefinition } from "./task-definition.ts";
 import { TaskRun } from "./task-run.ts";
 import type { RunnerSession } from "./task-runner.ts";
 import type { ArgumentsOrFutures, Resolved } from "./types.ts";
@@ -30,6 +32,17 @@ export interface TaskOptions {
   readonly retryDelaySeconds?: number | readonly number[] | ((retries: number) => readonly number[]);
   /** Varies each delay around its value, to at most delay × (1 + factor). Default: 0, the delay as given. */
   readonly retryJitterFactor?: number;
+  /**
+   * Asked after a failed attempt, when another is left: shall it be made? May return a promise; one that throws counts
+   * as no. Default: always.
+   */
+  readonly retryConditionFn?: RetryCondition;
+  /** Called with each attempt that starts. Default: none. */
+  readonly onRunning?: readonly Hook<TaskRunInfo>[];
+  /** Called when a run is COMPLETED. Default: none. */
+  readonly onCompletion?: readonly Hook<TaskRunInfo>[];
+  /** Called when a run is FAILED, after its last attempt. Default: none. */
+  readonly onFailure?: readonly Hook<TaskRunInfo>[];
   /** How often a call whose thread or process died is run again before the run is CRASHED. Default: 3. */
   readonly crashRetries?: number;
   /** Sends what the task writes to `console` to its run logger. Default: false. */
@@ -40,8 +53,11 @@ export interface TaskOptions {
 
 export interface TaskCallOptions extends Omit<TaskOptions, "name" | "module"> {
   /** Runs start only when these are completed; their values are not used. */
-  readonly waitFor?: readonly TaskFuture<unknown>[];
+  readonly waitFor?: WaitFor;
 }
+
+/** Futures to wait for; in `allowFailure`, one that may have failed. */
+type WaitFor = readonly (TaskFuture<unknown> | AllowFailure<unknown>)[];
 
 const optionRules: rules.OptionRules<TaskOptions> = {
   name: rules.text,
@@ -51,9 +67,14 @@ const optionRules: rules.OptionRules<TaskOptions> = {
   retries: rules.wholeNumber(0),
   retryDelaySeconds: {
     expected: `a number of 0 or more, an array of 1 to ${MAX_RETRY_DELAYS} of them, or a function that gives one`,
-    accepts: (value) => typeof value === "function" || rules.finiteNumber(0).accepts(value) || isDelayList(value),
+    accepts: (value) =>
+      typeof value === "function" || rules.finiteNumber(0).accepts(value) || isDelayList(value),
   },
   retryJitterFactor: rules.finiteNumber(0),
+  retryConditionFn: rules.func,
+  onRunning: hookList,
+  onCompletion: hookList,
+  onFailure: hookList,
   crashRetries: rules.wholeNumber(0),
   logConsole: rules.flag,
   module: {
@@ -69,7 +90,9 @@ const callOptionRules: rules.OptionRules<TaskCallOptions> = {
   ...optionRulesOfRuns,
   waitFor: {
     expected: "an array of futures",
-    accepts: (value) => Array.isArray(value) && value.every((item) => item instanceof TaskFuture),
+    accepts: (value) =>
+      Array.isArray(value) &&
+      value.every((item) => item instanceof TaskFuture || item instanceof AllowFailure),
   },
 };
 
@@ -138,24 +161,35 @@ const DEFAULTS = {
   retries: 0,
   retryDelaySeconds: 0,
   retryJitterFactor: 0,
+  retryConditionFn: undefined,
+  onRunning: [],
+  onCompletion: [],
+  onFailure: [],
   crashRetries: 3,
   logConsole: false,
 } satisfies Partial<TaskDefinition>;
 
 /** The options that were given, in the form in which the engine reads them. */
-function settled({ name: _, module: __, ...given }: TaskOptions, knownRetries: number): Partial<TaskDefinition> {
+function settled(
+  { name: _, module: __, ...given }: TaskOptions,
+  knownRetries: number,
+): Partial<TaskDefinition> {
   const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   if (typeof given.retryDelaySeconds !== "function") return present;
   const delays = given.retryDelaySeconds(given.retries ?? knownRetries);
   if (!isDelayList(delays)) {
-    throw new InvalidOptionError("what retryDelaySeconds of task() gives", optionRules.retryDelaySeconds.expected, delays);
+    throw new InvalidOptionError(
+      "what retryDelaySeconds of task() gives",
+      optionRules.retryDelaySeconds.expected,
+      delays,
+    );
   }
   return { ...present, retryDelaySeconds: delays };
 }
 
 function makeTask<Args extends readonly unknown[], R>(
   definition: TaskDefinition,
-  waitFor: readonly TaskFuture<unknown>[] | undefined,
+  waitFor: WaitFor | undefined,
 ): Task<Args, R> {
   const scopeFor = (how: string) =>
     inWorkerMode() && activeContext() === undefined ? IDLE_SCOPE : currentScope(definition.name, how);
@@ -165,7 +199,9 @@ function makeTask<Args extends readonly unknown[], R>(
     submit,
     map: (...args: unknown[]) => {
       const list = (whole: readonly unknown[]) =>
-        TaskFutureList.from(mapArguments(definition.name, whole), (row) => submit(...row)) as TaskFutureList<R>;
+        TaskFutureList.from(mapArguments(definition.name, whole), (row) =>
+          submit(...row),
+        ) as TaskFutureList<R>;
       const isIterableLater = !args.some(isMapped) && args.some((arg) => arg instanceof TaskFuture);
       if (!isIterableLater) return list(args);
       const inputs = resolveTopLevel(args);
@@ -207,12 +243,13 @@ function currentScope(taskName: string, how: string): RunScope {
 function startRun(
   definition: TaskDefinition,
   args: readonly unknown[],
-  waitFor: readonly TaskFuture<unknown>[] | undefined,
+  waitFor: WaitFor | undefined,
   scope: RunScope,
 ): TaskRun {
-  const inputs = findFuturesInArguments(args); // First: a getter among them may throw, and a run made must end.
+  // First: a getter among the arguments may throw, and a run that is made must end.
+  const inputs = findDependenciesInArguments(args);
   const run = new TaskRun(definition, args, scope, union(activeTags(), definition.tags));
-  run.start(inputs, waitFor);
+  run.start(inputs, findDependencies(waitFor));
   return run;
 }
 
@@ -220,4 +257,8 @@ function ignore(): void {}
 
 /** Where submits go that must not act (see worker-mode.ts): their runs never start. */
 const IDLE_SESSION: RunnerSession = { submit() {}, async close() {} };
-const IDLE_SCOPE = new RunScope("idle", { flowRunId: "idle", flowName: "idle", logConsole: false }, IDLE_SESSION);
+const IDLE_SCOPE = new RunScope(
+  "idle",
+  { flowRunId: "idle", flowName: "idle", logConsole: false },
+  IDLE_SESSION,
+);

@@ -1,11 +1,26 @@
+import type { AllowFailure, Quote } from "./annotations.ts";
 import type { TaskFuture } from "./future.ts";
 import type { State } from "./state.ts";
 
 /** Values that arrive as they are: no future can be inside them. */
-type Atom = string | number | bigint | boolean | symbol | null | undefined | Date | RegExp | Error | URL | ArrayBuffer | ArrayBufferView | ((...args: never[]) => unknown);
+type Atom =
+  | string
+  | number
+  | bigint
+  | boolean
+  | symbol
+  | null
+  | undefined
+  | Date
+  | RegExp
+  | Error
+  | URL
+  | ArrayBuffer
+  | ArrayBufferView
+  | ((...args: never[]) => unknown);
 
 /** T, a future of T, or a T in which futures stand for parts, at any depth. What `submit` takes for a parameter of type T. */
-export type OrFuture<T> = T | TaskFuture<T> | WithFutures<T>;
+export type OrFuture<T> = T | TaskFuture<T> | AllowFailure<T> | Quote<T> | WithFutures<T>;
 
 type WithFutures<T> = T extends Atom
   ? never
@@ -22,7 +37,8 @@ type WithFutures<T> = T extends Atom
           : never;
 
 /** Arrays and sets are searched for futures; so they may stand for what asks for no more than an iterable. */
-type FuturesOfIterable<T> = T extends Iterable<infer V> ? (Iterable<V> extends T ? OrFuture<V>[] | Set<OrFuture<V>> : never) : never;
+type FuturesOfIterable<T> =
+  T extends Iterable<infer V> ? (Iterable<V> extends T ? OrFuture<V>[] | Set<OrFuture<V>> : never) : never;
 
 /** The arguments of `submit` and of a direct call, for a function that takes `Args`. */
 export type ArgumentsOrFutures<Args extends readonly unknown[]> = { [K in keyof Args]: OrFuture<Args[K]> };
@@ -39,17 +55,18 @@ export type Resolved<T> = 0 extends 1 & T
 /** T itself when no future is in it: a copy of a class would lose its private members, and of a recursive type never end. */
 type ResolvedPart<T> = T extends unknown ? (true extends HoldsFuture<T> ? WithoutFutures<T> : T) : never;
 
-type WithoutFutures<T> = T extends TaskFuture<infer R>
-  ? R
-  : T extends Map<infer K, infer V>
-    ? Map<ResolvedPart<K>, ResolvedPart<V>>
-    : T extends Set<infer V>
-      ? Set<ResolvedPart<V>>
-      : T extends readonly unknown[]
-        ? number extends T["length"]
-          ? ResolvedPart<T[number]>[]
-          : { -readonly [K in keyof T]: ResolvedPart<T[K]> }
-        : { [K in keyof T]: ResolvedPart<T[K]> };
+type WithoutFutures<T> =
+  T extends TaskFuture<infer R>
+    ? R
+    : T extends Map<infer K, infer V>
+      ? Map<ResolvedPart<K>, ResolvedPart<V>>
+      : T extends Set<infer V>
+        ? Set<ResolvedPart<V>>
+        : T extends readonly unknown[]
+          ? number extends T["length"]
+            ? ResolvedPart<T[number]>[]
+            : { -readonly [K in keyof T]: ResolvedPart<T[K]> }
+          : { [K in keyof T]: ResolvedPart<T[K]> };
 
 /** Looked for six levels deep, since a type may be recursive. */
 type HoldsFuture<T, Depth extends 0[] = []> = Depth["length"] extends 6

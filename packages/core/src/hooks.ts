@@ -1,0 +1,46 @@
+import type { OptionRule } from "./options.ts";
+import * as rules from "./options.ts";
+import type { State } from "./state.ts";
+
+/** What a hook of a task learns of the run. */
+export interface TaskRunInfo {
+  readonly taskRunId: string;
+  readonly taskName: string;
+  readonly flowRunId: string;
+  readonly flowName: string;
+  /** Attempts begun so far. */
+  readonly attempt: number;
+  readonly tags: readonly string[];
+}
+
+/** What a hook of a flow learns of the run. */
+export interface FlowRunInfo {
+  readonly flowRunId: string;
+  readonly flowName: string;
+  readonly tags: readonly string[];
+  readonly parameters: unknown;
+}
+
+/** Called when a run enters a state. It may return a promise; the flow run does not end before. */
+export type Hook<Info> = (run: Info, state: State) => unknown;
+
+export const hookList: OptionRule = {
+  expected: "an array of functions",
+  accepts: (value) => Array.isArray(value) && value.every(rules.func.accepts),
+};
+
+/** Calls hooks one after the other, in their order. One that throws is told to `onError`; the others are called all the same. */
+export async function callHooks<Info>(
+  hooks: readonly Hook<Info>[],
+  run: Info,
+  state: State,
+  onError: (error: unknown) => void,
+): Promise<void> {
+  for (const hook of hooks) {
+    try {
+      await hook(run, state);
+    } catch (error) {
+      onError(error);
+    }
+  }
+}
