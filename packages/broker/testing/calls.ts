@@ -1,5 +1,5 @@
 import type { Call, Outcome } from "@millrace/core";
-import { EncodedValue, type TaskDefinition } from "@millrace/core/internal";
+import { EncodedValue, TASK_DEFAULTS, type TaskDefinition } from "@millrace/core/internal";
 
 /** A task of the module that asks for it. */
 export function taskOf(
@@ -10,14 +10,7 @@ export function taskOf(
   return {
     fn: () => {},
     name,
-    description: undefined,
-    version: undefined,
-    tags: [],
-    retries: 0,
-    retryDelaySeconds: 0,
-    retryJitterFactor: 0,
-    crashRetries: 3,
-    logConsole: false,
+    ...TASK_DEFAULTS,
     callSite: { moduleUrl, place: "here" },
     module: undefined,
     ...options,

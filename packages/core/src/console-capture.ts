@@ -17,6 +17,7 @@ export function captureConsole(): void {
     keyof typeof METHODS,
     "debug" | "info" | "warn" | "error",
   ][]) {
+    // biome-ignore lint/suspicious/noConsole: this is what catches the console of users' tasks.
     const original = globalThis.console[method];
     globalThis.console[method] = (...args: unknown[]) => {
       if (activeContext()?.logConsole) getRunLogger()[level](format(...args));

@@ -39,10 +39,11 @@ class Search {
   readonly #seen = new Set<object>();
 
   visit(value: object, isTolerant: boolean): void {
-    if (value instanceof TaskFuture) return this.#found(value, isTolerant);
-    if (this.#seen.has(value)) return;
+    if (this.#seen.has(value) && !(value instanceof TaskFuture)) return;
     this.#seen.add(value);
-    if (Array.isArray(value) || value instanceof Set) {
+    if (value instanceof TaskFuture) {
+      this.#found(value, isTolerant);
+    } else if (Array.isArray(value) || value instanceof Set) {
       for (const item of value) this.#visitPart(item, isTolerant);
     } else if (value instanceof Map) {
       for (const [key, item] of value) {
@@ -78,21 +79,21 @@ class Search {
  * The value with each future replaced, and annotations by what they hold. Containers that hold one, at any depth, are
  * copied; the rest is shared with the original.
  */
-export function replaceFutures(value: unknown, valueOf: (future: TaskFuture<unknown>) => unknown): unknown {
-  return findDependencies(value) === undefined ? value : new Replacement(valueOf).of(value);
+export function replaceFutures(value: unknown, resolve: (future: TaskFuture<unknown>) => unknown): unknown {
+  return findDependencies(value) === undefined ? value : new Replacement(resolve).of(value);
 }
 
 class Replacement {
-  readonly #valueOf: (future: TaskFuture<unknown>) => unknown;
+  readonly #resolve: (future: TaskFuture<unknown>) => unknown;
   readonly #copies = new Map<object, unknown>();
 
-  constructor(valueOf: (future: TaskFuture<unknown>) => unknown) {
-    this.#valueOf = valueOf;
+  constructor(resolve: (future: TaskFuture<unknown>) => unknown) {
+    this.#resolve = resolve;
   }
 
   of(value: unknown): unknown {
     if (typeof value !== "object" || value === null) return value;
-    if (value instanceof TaskFuture) return this.#valueOf(value);
+    if (value instanceof TaskFuture) return this.#resolve(value);
     if (value instanceof AllowFailure) return this.of(value.value);
     if (value instanceof Quote) return value.value;
     const known = this.#copies.get(value);

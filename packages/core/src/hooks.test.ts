@@ -11,9 +11,9 @@ logTo({ write() {} });
 function recorder() {
   const seen: string[] = [];
   const hook =
-    (label: string): Hook<{ attempt?: number }> =>
+    (label: string): Hook<object> =>
     (run, state) => {
-      seen.push(`${label} ${state.name}${run.attempt === undefined ? "" : ` ${run.attempt}`}`);
+      seen.push(`${label} ${state.name}${"attempt" in run ? ` ${run.attempt}` : ""}`);
     };
   return { seen, hook };
 }

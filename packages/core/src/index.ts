@@ -26,4 +26,4 @@ export { type Task, type TaskCallOptions, type TaskOptions, task } from "./task.
 export type { RetryCondition } from "./task-definition.ts";
 export type { Call, Outcome, RunnerSession, TaskRunner } from "./task-runner.ts";
 export type { ArgumentsOrFutures, OrFuture, Resolved } from "./types.ts";
-export { asCompleted, type WaitOptions, type WaitResult, wait } from "./waiting.ts";
+export { asCompleted, type FinalFuture, type WaitOptions, type WaitResult, wait } from "./waiting.ts";

@@ -15,5 +15,5 @@ export {
   toModulePath,
 } from "./project-root.ts";
 export { findTask, registrationModule, taskNames, taskRegistered } from "./registry.ts";
-export type { TaskDefinition } from "./task-definition.ts";
+export { TASK_DEFAULTS, type TaskDefinition } from "./task-definition.ts";
 export { callIgnored, enterWorkerMode, inWorkerMode, never } from "./worker-mode.ts";

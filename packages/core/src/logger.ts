@@ -70,7 +70,10 @@ export function getRunLogger(): Logger {
   const context = activeContext();
   if (context === undefined) throw new MissingContextError("getRunLogger()");
   let logger = loggers.get(context);
-  if (logger === undefined) loggers.set(context, (logger = runLogger(context)));
+  if (logger === undefined) {
+    logger = runLogger(context);
+    loggers.set(context, logger);
+  }
   return logger;
 }
 

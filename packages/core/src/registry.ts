@@ -18,7 +18,10 @@ export function registerTask(task: TaskDefinition): void {
   const moduleUrl = registrationModule(task);
   if (moduleUrl === undefined) return; // Defined in no file: it can run in this process only.
   let tasks = modules.get(moduleUrl);
-  if (tasks === undefined) modules.set(moduleUrl, (tasks = new Map()));
+  if (tasks === undefined) {
+    tasks = new Map();
+    modules.set(moduleUrl, tasks);
+  }
   const known = tasks.get(task.name);
   if (known !== undefined && known.callSite.place !== task.callSite.place) {
     throw new DuplicateTaskNameError(

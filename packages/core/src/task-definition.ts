@@ -25,3 +25,19 @@ export interface TaskDefinition extends RetryPolicy {
   /** The module to import for this task instead of the one that defined it: `file:` URL or absolute path. */
   readonly module: string | undefined;
 }
+
+/** What the options are that a user leaves out. */
+export const TASK_DEFAULTS = {
+  description: undefined,
+  version: undefined,
+  tags: [],
+  retries: 0,
+  retryDelaySeconds: 0,
+  retryJitterFactor: 0,
+  retryConditionFn: undefined,
+  onRunning: [],
+  onCompletion: [],
+  onFailure: [],
+  crashRetries: 3,
+  logConsole: false,
+} satisfies Partial<TaskDefinition>;

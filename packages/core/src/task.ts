@@ -11,7 +11,7 @@ import * as rules from "./options.ts";
 import { registerTask } from "./registry.ts";
 import { MAX_RETRY_DELAYS } from "./retry.ts";
 import { RunScope } from "./run-scope.ts";
-import type { RetryCondition, TaskDefinition } from "./task-definition.ts";
+import { type RetryCondition, TASK_DEFAULTS, type TaskDefinition } from "./task-definition.ts";
 import { TaskRun } from "./task-run.ts";
 import type { RunnerSession } from "./task-runner.ts";
 import type { ArgumentsOrFutures, Resolved } from "./types.ts";
@@ -147,27 +147,12 @@ export function task<Args extends readonly unknown[], R>(
     name,
     callSite: callSite(),
     module: moduleUrlOf(options.module),
-    ...DEFAULTS,
-    ...settled(options, DEFAULTS.retries),
+    ...TASK_DEFAULTS,
+    ...settled(options, TASK_DEFAULTS.retries),
   };
   registerTask(definition);
   return makeTask(definition, undefined);
 }
-
-const DEFAULTS = {
-  description: undefined,
-  version: undefined,
-  tags: [],
-  retries: 0,
-  retryDelaySeconds: 0,
-  retryJitterFactor: 0,
-  retryConditionFn: undefined,
-  onRunning: [],
-  onCompletion: [],
-  onFailure: [],
-  crashRetries: 3,
-  logConsole: false,
-} satisfies Partial<TaskDefinition>;
 
 /** The options that were given, in the form in which the engine reads them. */
 function settled(

@@ -2,9 +2,8 @@ import { expect, it } from "vitest";
 import { type Signal, signal } from "../testing/signal.ts";
 import { InvalidOptionError, WaitTimeoutError } from "./errors.ts";
 import { flow } from "./flow.ts";
-import type { TaskFuture } from "./future.ts";
 import { task } from "./task.ts";
-import { asCompleted, wait } from "./waiting.ts";
+import { asCompleted, type FinalFuture, wait } from "./waiting.ts";
 
 const gates: Record<"a" | "b", Signal<string>> = { a: signal(), b: signal() };
 const gated = task({ name: "gated" }, (name: "a" | "b") => gates[name]);
@@ -30,7 +29,7 @@ it("asCompleted gives each future when its run is final, failed ones too", async
     const futures = [gated.submit("a"), gated.submit("b"), fail.submit()];
     const seen: number[] = [];
     for await (const future of asCompleted([...futures, futures[0]!])) {
-      seen.push(futures.indexOf(future));
+      seen.push(futures.findIndex((one) => one === future));
       gates[seen.length === 1 ? "b" : "a"].send("open");
     }
     return seen;
@@ -42,7 +41,7 @@ it("asCompleted says how many are left when the time is over", async () => {
   await inFlow(async () => {
     const futures = [fail.submit(), gated.submit("a")];
     await futures[0]!.wait();
-    const seen: TaskFuture<string>[] = [];
+    const seen: FinalFuture<string>[] = [];
     const iteration = async () => {
       for await (const future of asCompleted(futures, { timeoutSeconds: 0 })) seen.push(future);
     };

@@ -29,7 +29,7 @@ export async function wait<R>(
   const done = new Set<TaskFuture<R>>();
   for (const future of all) if (future.run.isFinal()) done.add(future);
   if (done.size < new Set(all).size && options.timeoutSeconds !== 0) {
-    const completions = asCompleted(all, options)[Symbol.asyncIterator]();
+    const completions = new Completions([...new Set(all)], options.timeoutSeconds);
     try {
       for (let next = await completions.next(); !next.done; next = await completions.next())
         done.add(next.value);
@@ -44,6 +44,12 @@ export async function wait<R>(
 }
 
 /**
+ * A future as `asCompleted` gives it: the same object, typed without `then`. For `await` and so for TypeScript, a loop
+ * over futures is one over their values; this loop is not.
+ */
+export type FinalFuture<R> = Pick<TaskFuture<R>, "taskRunId" | "state" | "wait" | "result">;
+
+/**
  * The futures, each once, in the order in which their runs become final: those that are final already first.
  *
  *     for await (const future of asCompleted(futures)) console.log(await future.result());
@@ -53,7 +59,7 @@ export async function wait<R>(
 export function asCompleted<R>(
   futures: Iterable<TaskFuture<R>>,
   options: WaitOptions = {},
-): AsyncIterable<TaskFuture<R>> {
+): AsyncIterable<FinalFuture<R>> {
   rules.checkOptions("asCompleted()", options, optionRules);
   const all = [...new Set(futures)];
   return { [Symbol.asyncIterator]: () => new Completions(all, options.timeoutSeconds) };

@@ -1,7 +1,13 @@
-import { basename, join } from "node:path";
 import { readFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { type Broker, DEFAULT_QUEUE, Dispatcher } from "@millrace/broker";
-import { InvalidOptionError, type Call, readSettings, type RunnerSession, type TaskRunner } from "@millrace/core";
+import {
+  type Call,
+  InvalidOptionError,
+  type RunnerSession,
+  readSettings,
+  type TaskRunner,
+} from "@millrace/core";
 import { currentProjectRoot, rules } from "@millrace/core/internal";
 import { LocalCluster, type LocalClusterOptions } from "./local-cluster.ts";
 import { acquireSharedCluster } from "./shared-clusters.ts";
@@ -48,7 +54,11 @@ export class DistributedTaskRunner implements TaskRunner {
   constructor(options: DistributedTaskRunnerOptions = {}) {
     rules.checkOptions("new DistributedTaskRunner()", options, optionRules);
     if (options.cluster !== undefined && options.redis !== undefined) {
-      throw new InvalidOptionError("redis of new DistributedTaskRunner()", "left out when `cluster` is given", options.redis);
+      throw new InvalidOptionError(
+        "redis of new DistributedTaskRunner()",
+        "left out when `cluster` is given",
+        options.redis,
+      );
     }
     const { cluster } = options;
     // Wrong options are found where they are written, not when a flow runs.
@@ -59,8 +69,12 @@ export class DistributedTaskRunner implements TaskRunner {
   async open(): Promise<RunnerSession> {
     const { broker, leave } = await this.#reachCluster();
     try {
-      const { queue = DEFAULT_QUEUE, noWorkersTimeoutSeconds = DEFAULT_NO_WORKERS_TIMEOUT_SECONDS } = this.#options;
-      return new DistributedSession(await Dispatcher.start(broker, { queue, noWorkersTimeoutSeconds }), leave);
+      const { queue = DEFAULT_QUEUE, noWorkersTimeoutSeconds = DEFAULT_NO_WORKERS_TIMEOUT_SECONDS } =
+        this.#options;
+      return new DistributedSession(
+        await Dispatcher.start(broker, { queue, noWorkersTimeoutSeconds }),
+        leave,
+      );
     } catch (error) {
       await leave();
       throw error;
@@ -85,7 +99,9 @@ export class DistributedTaskRunner implements TaskRunner {
   }
 }
 
-async function reachTemporary(options: LocalClusterOptions): Promise<{ broker: Broker; leave: () => Promise<void> }> {
+async function reachTemporary(
+  options: LocalClusterOptions,
+): Promise<{ broker: Broker; leave: () => Promise<void> }> {
   const shared = acquireSharedCluster(options);
   try {
     return { broker: await shared.cluster.broker(), leave: async () => shared.release() };

@@ -1,6 +1,11 @@
 import { MemoryBroker } from "@millrace/broker";
 import { ThreadExecutor, Worker } from "@millrace/worker";
-import { CLOSE_GRACE_SECONDS, type ClusterHost, type HostedWorker, type HostOptions } from "./cluster-host.ts";
+import {
+  CLOSE_GRACE_SECONDS,
+  type ClusterHost,
+  type HostedWorker,
+  type HostOptions,
+} from "./cluster-host.ts";
 
 /** Workers as threads of this process: the embedded mode, which needs nothing but Node. */
 export class MemoryHost implements ClusterHost {
@@ -14,7 +19,10 @@ export class MemoryHost implements ClusterHost {
 
   async addWorker(): Promise<HostedWorker> {
     const { threads, root } = this.#options;
-    const worker = await Worker.start({ broker: this.broker, executor: new ThreadExecutor({ threads, root }) });
+    const worker = await Worker.start({
+      broker: this.broker,
+      executor: new ThreadExecutor({ threads, root }),
+    });
     return { pid: undefined, stop: () => worker.stop(CLOSE_GRACE_SECONDS) };
   }
 

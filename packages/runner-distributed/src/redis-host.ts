@@ -1,7 +1,12 @@
 import { randomUUID } from "node:crypto";
 import type { BullMqBroker } from "@millrace/broker/bullmq";
 import { Nanny, tsxOf, type WorkerProcessOptions } from "@millrace/worker";
-import { CLOSE_GRACE_SECONDS, type ClusterHost, type HostedWorker, type HostOptions } from "./cluster-host.ts";
+import {
+  CLOSE_GRACE_SECONDS,
+  type ClusterHost,
+  type HostedWorker,
+  type HostOptions,
+} from "./cluster-host.ts";
 import { type RedisServer, startRedisServer } from "./redis-server.ts";
 
 /** Workers as processes of their own, each under a nanny, behind a Redis: a private one, or one that is named. */
@@ -27,7 +32,11 @@ export class RedisHost implements ClusterHost {
     return RedisHost.#connect(redisUrl, undefined, options);
   }
 
-  static async #connect(redisUrl: string, server: RedisServer | undefined, options: HostOptions): Promise<RedisHost> {
+  static async #connect(
+    redisUrl: string,
+    server: RedisServer | undefined,
+    options: HostOptions,
+  ): Promise<RedisHost> {
     const { BullMqBroker } = await import("@millrace/broker/bullmq");
     // A namespace of its own: two clusters on one Redis must not take each other's batches.
     const namespace = `local-${randomUUID()}`;

@@ -4,7 +4,10 @@ import { LocalCluster, type LocalClusterOptions } from "./local-cluster.ts";
  * Temporary clusters, by their options: flow runs that ask for the same one at the same time, or one soon after the
  * other, share it. Ten concurrent runs do not start ten clusters.
  */
-const clusters = new Map<string, { readonly cluster: LocalCluster; users: number; lingering?: NodeJS.Timeout }>();
+const clusters = new Map<
+  string,
+  { readonly cluster: LocalCluster; users: number; lingering?: NodeJS.Timeout }
+>();
 
 /** How long a cluster stays when its last user has left: longer than the gap between two flows of one program. */
 const LINGER_MS = 100;
