@@ -124,6 +124,10 @@ describe.each([
     );
   });
 
+  test.each([[[]], [[{ toString: "" }]], [[[]]], [[null]], [["1"]]])("another message: %j", (message) => {
+    expect(() => decode(packMessage(message))).toThrow(DecodeError);
+  });
+
   test("any other message", () => {
     const values = fc.anything({ maxDepth: 3, withBigInt: false });
     fc.assert(

@@ -174,7 +174,7 @@ function decodeMessage(what: string, bytes: Uint8Array, length: number): readonl
   const fields = unpackMessage(bytes);
   if (!Array.isArray(fields) || fields[0] !== WIRE_VERSION || fields.length !== length) {
     const got = Array.isArray(fields)
-      ? `version ${String(fields[0])} with ${fields.length} fields`
+      ? `version ${typeof fields[0] === "number" ? fields[0] : typeof fields[0]} with ${fields.length} fields`
       : typeof fields;
     throw new DecodeError(
       `${what} of wire version ${WIRE_VERSION}`,

@@ -65,6 +65,7 @@ test("inside a run everything acts: a task may call tasks and flows", async () =
   const { runAttempt } = await import("./attempt.ts");
   const { ConcurrentSession } = await import("./concurrent-task-runner.ts");
   const { callSite } = await import("./call-site.ts");
+  const { TASK_DEFAULTS } = await import("./task-definition.ts");
   const double = task({ name: "double" }, (n: number) => n * 2);
   const inner = flow({ name: "inner" }, (n: number) => double(n));
   const outer = async () => [
@@ -77,14 +78,7 @@ test("inside a run everything acts: a task may call tasks and flows", async () =
     {
       fn: outer,
       name: "outer",
-      description: undefined,
-      version: undefined,
-      tags: [],
-      retries: 0,
-      retryDelaySeconds: 0,
-      retryJitterFactor: 0,
-      crashRetries: 0,
-      logConsole: false,
+      ...TASK_DEFAULTS,
       callSite: callSite(),
       module: undefined,
     },

@@ -1,3 +1,5 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import { WorkerLostError } from "@millrace/core";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../../test/support/leaks.ts";
@@ -146,6 +148,29 @@ describe("a call that does not let its thread go", () => {
     await executor.close();
     expect(execution.ended).toBe(0);
   });
+});
+
+// Node aborted the whole process, the user's in the embedded mode, when a thread was ended while it loaded its modules.
+test("closing while threads still start harms nobody, whenever", async () => {
+  const script = `
+    const { ThreadExecutor } = await import(process.argv[1]);
+    for (let delay = 0; delay < 150; delay += 10) {
+      const executor = new ThreadExecutor({ threads: 4, root: process.argv[2] });
+      const started = executor.start(["tasks.js"]).catch(() => {});
+      await (delay % 20 === 0 ? started : new Promise((resolve) => setTimeout(resolve, delay)));
+      await executor.close();
+    }
+    console.log("unharmed");
+  `;
+  const built = new URL("../dist/index.js", import.meta.url).href;
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    "--input-type=module",
+    "--eval",
+    script,
+    built,
+    FIXTURES,
+  ]);
+  expect(stdout).toBe("unharmed\n");
 });
 
 test("log lines come before the outcome of their call, in the order in which they were written", async () => {

@@ -15,7 +15,7 @@ import { useTsx } from "./typescript-loader.ts";
 /** Log lines wait at most this long for the outcome of their call. */
 const LOG_FLUSH_MS = 50;
 
-/** What runs in a worker thread: calls come in through the port until it closes. Piscina calls it once per thread. */
+/** What runs in a worker thread: calls come in through the port until it closes. Called once, by thread-bootstrap.cts. */
 export default function serve({ port, started, root, tsx, modules }: ThreadStart): Promise<void> {
   enterWorkerMode();
   setProjectRoot(root);

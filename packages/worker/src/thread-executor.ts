@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import {
   type Batch,
@@ -45,7 +46,7 @@ interface PendingCall {
 }
 
 /** `src` and `dist` are side by side: threads run the built file in both, since a thread cannot load our TypeScript. */
-const THREAD_ENTRY = new URL("../dist/thread-entry.js", import.meta.url).href;
+const THREAD_ENTRY = fileURLToPath(new URL("../dist/thread-bootstrap.cjs", import.meta.url));
 
 /**
  * Executes calls in worker threads, one at a time in each. Piscina starts, replaces and ends the threads; calls do not
