@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { DecodeError } from "@millrace/core";
 import { processLogger } from "@millrace/core/internal";
 import { type Job, Queue, Worker } from "bullmq";
+import { BatchWatch } from "./batch-watch.ts";
 import {
   type Broker,
   DEFAULT_QUEUE,
@@ -12,13 +13,12 @@ import {
   type WorkerInfo,
   type WorkerLink,
 } from "./broker.ts";
-import { LEASE_MS, LEASE_RENEWAL_MS, LEAVE_MS, SWEEP_MS } from "./intervals.ts";
+import { LEASE_MS, LEASE_RENEWAL_MS, LEAVE_MS } from "./intervals.ts";
 import { type Keys, keysOf } from "./keys.ts";
-import { type BatchEvidence, type Doubts, findLost } from "./lost-batches.ts";
 import { type Batch, decodeBatch, decodeReport, encodeBatch } from "./messages.ts";
 import { checkRedis, connectRedis, doneWithin, type Redis } from "./redis-connection.ts";
 import { appendReply, ReplyReader } from "./reply-stream.ts";
-import { capacityOf, WorkerRegistry } from "./worker-registry.ts";
+import { WorkerRegistry } from "./worker-registry.ts";
 
 export interface BullMqBrokerOptions {
   readonly redisUrl: string;
@@ -113,16 +113,10 @@ class BullMqRunner implements RunnerLink {
   readonly #redis: Redis;
   readonly #keys: Keys;
   readonly #queue: Queue<JobData>;
-  readonly #registry: WorkerRegistry;
   readonly #handlers: RunnerHandlers;
-  readonly #outstanding = new Set<string>();
-  readonly #doubts: Doubts = new Map();
   readonly #adding = new Set<Promise<void>>();
   #replies!: ReplyReader;
-  #unsubscribe: (() => void) | undefined;
-  #sweepTimer: NodeJS.Timeout | undefined;
-  #isSweeping = false;
-  #isSweepDue = false;
+  #watch!: BatchWatch;
   #isClosed = false;
 
   static async open(
@@ -139,31 +133,32 @@ class BullMqRunner implements RunnerLink {
       streams: { events: { maxLen: 0 } }, // Nobody reads BullMQ's events.
     });
     queue.on("error", ignore);
-    const runner = new BullMqRunner(redis, keys, queue, registry, handlers);
+    const runner = new BullMqRunner(redis, keys, queue, handlers);
     runner.#replies = await ReplyReader.open(redis, keys, runner.runnerId, (reply) => runner.#onReply(reply));
-    runner.#unsubscribe = await registry.subscribe(() => void runner.#sweep());
-    runner.#sweepTimer = setInterval(() => void runner.#sweep(), SWEEP_MS);
-    await runner.#sweep();
+    runner.#watch = await BatchWatch.start({
+      redis,
+      keys,
+      queue: queueName,
+      registry,
+      onCapacity: (capacity) => handlers.onCapacity(capacity),
+      onLost: async ({ batchId, reason }) => {
+        await runner.#removeJob(batchId);
+        runner.#lost(batchId, reason);
+      },
+    });
     return runner;
   }
 
-  private constructor(
-    redis: Redis,
-    keys: Keys,
-    queue: Queue<JobData>,
-    registry: WorkerRegistry,
-    handlers: RunnerHandlers,
-  ) {
+  private constructor(redis: Redis, keys: Keys, queue: Queue<JobData>, handlers: RunnerHandlers) {
     this.runnerId = randomUUID();
     this.#redis = redis;
     this.#keys = keys;
     this.#queue = queue;
-    this.#registry = registry;
     this.#handlers = handlers;
   }
 
   send(batch: Batch): void {
-    this.#outstanding.add(batch.id);
+    this.#watch.add(batch.id);
     const data = { batch: Buffer.from(encodeBatch(batch)).toString("base64") };
     const added = this.#queue
       .add(JOB_NAME, data, { jobId: batch.id, removeOnComplete: true, removeOnFail: true })
@@ -176,15 +171,13 @@ class BullMqRunner implements RunnerLink {
   }
 
   release(batchId: string): void {
-    this.#outstanding.delete(batchId);
-    this.#doubts.delete(batchId);
+    this.#watch.remove(batchId);
   }
 
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    clearInterval(this.#sweepTimer);
-    this.#unsubscribe?.();
+    this.#watch.close();
     await doneWithin(LEAVE_MS, this.#removeAll());
     await doneWithin(LEAVE_MS, this.#replies.close());
     await this.#queue.close().catch(ignore);
@@ -193,7 +186,7 @@ class BullMqRunner implements RunnerLink {
   /** Takes what is not accounted for out of the queue: also what is only on its way into it. */
   async #removeAll(): Promise<void> {
     await Promise.all(this.#adding);
-    for (const batchId of this.#outstanding) await this.#removeJob(batchId).catch(ignore);
+    for (const batchId of this.#watch.batches) await this.#removeJob(batchId).catch(ignore);
   }
 
   #onReply(reply: Uint8Array): void {
@@ -206,54 +199,8 @@ class BullMqRunner implements RunnerLink {
     }
   }
 
-  /** Looks at which workers live, and whether those that hold this runner's batches do. */
-  async #sweep(): Promise<void> {
-    this.#isSweepDue = true;
-    if (this.#isSweeping) return;
-    this.#isSweeping = true;
-    // News that comes during a look may be too late for it: then there is another.
-    while (this.#isSweepDue && !this.#isClosed) {
-      this.#isSweepDue = false;
-      await this.#look().catch(ignore); // Redis is away. The next sweep looks again.
-    }
-    this.#isSweeping = false;
-  }
-
-  /**
-   * Holders are read before the workers that live, and again after: between the two looks a worker may have joined and
-   * taken a batch, or finished one and left. Only who has gone and still holds a batch is dead.
-   */
-  async #look(): Promise<void> {
-    const evidence = await this.#evidence();
-    const workers = await this.#registry.live();
-    if (this.#isClosed) return;
-    this.#handlers.onCapacity(capacityOf(workers));
-    const live = new Set(workers.map(({ workerId }) => workerId));
-    const gone = new Set(
-      evidence.flatMap(({ holder }) => (holder === null || live.has(holder) ? [] : [holder])),
-    );
-    const latest = gone.size === 0 ? evidence : await this.#evidence();
-    const still = latest.filter(({ batchId }) => this.#outstanding.has(batchId));
-    for (const { batchId, reason } of findLost(still, gone, this.#doubts, performance.now())) {
-      await this.#removeJob(batchId);
-      this.#lost(batchId, reason);
-    }
-  }
-
-  #evidence(): Promise<BatchEvidence[]> {
-    return Promise.all([...this.#outstanding].map((batchId) => this.#evidenceOf(batchId)));
-  }
-
-  async #evidenceOf(batchId: string): Promise<BatchEvidence> {
-    const [holder, [addedAt, takenAt]] = await Promise.all([
-      this.#redis.get(this.#keys.lease(this.#queue.name, batchId)),
-      this.#redis.hmget(this.#keys.job(this.#queue.name, batchId), "timestamp", "processedOn"),
-    ]);
-    return { batchId, holder, exists: addedAt != null, isTaken: takenAt != null };
-  }
-
   #lost(batchId: string, reason: string): void {
-    if (this.#outstanding.delete(batchId) && !this.#isClosed) this.#handlers.onLost(batchId, reason);
+    if (this.#watch.remove(batchId) && !this.#isClosed) this.#handlers.onLost(batchId, reason);
   }
 
   /** BullMQ refuses to remove a job that is locked, also when the holder of the lock is dead. */

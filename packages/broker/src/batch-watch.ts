@@ -1,0 +1,108 @@
+import type { Capacity } from "./broker.ts";
+import { SWEEP_MS } from "./intervals.ts";
+import type { Keys } from "./keys.ts";
+import { type BatchEvidence, type Doubts, findLost, type LostBatch } from "./lost-batches.ts";
+import type { Redis } from "./redis-connection.ts";
+import { capacityOf, type WorkerRegistry } from "./worker-registry.ts";
+
+export interface BatchWatchOptions {
+  readonly redis: Redis;
+  readonly keys: Keys;
+  readonly queue: string;
+  readonly registry: WorkerRegistry;
+  readonly onCapacity: (capacity: Capacity) => void;
+  /** The batch will not be finished by whoever had it. It is watched no longer. */
+  readonly onLost: (lost: LostBatch) => Promise<void>;
+}
+
+/**
+ * Looks, now and then and whenever a worker comes or goes, at which workers live, and whether those that hold a
+ * runner's batches do.
+ */
+export class BatchWatch {
+  readonly #options: BatchWatchOptions;
+  readonly #watched = new Set<string>();
+  readonly #doubts: Doubts = new Map();
+  #unsubscribe: (() => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #isSweeping = false;
+  #isSweepDue = false;
+  #isClosed = false;
+
+  static async start(options: BatchWatchOptions): Promise<BatchWatch> {
+    const watch = new BatchWatch(options);
+    watch.#unsubscribe = await options.registry.subscribe(() => void watch.#sweep());
+    watch.#timer = setInterval(() => void watch.#sweep(), SWEEP_MS);
+    await watch.#sweep();
+    return watch;
+  }
+
+  private constructor(options: BatchWatchOptions) {
+    this.#options = options;
+  }
+
+  /** The batches that are watched. */
+  get batches(): ReadonlySet<string> {
+    return this.#watched;
+  }
+
+  add(batchId: string): void {
+    this.#watched.add(batchId);
+  }
+
+  /** Watches a batch no longer. Returns false when it was not watched. */
+  remove(batchId: string): boolean {
+    this.#doubts.delete(batchId);
+    return this.#watched.delete(batchId);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearInterval(this.#timer);
+    this.#unsubscribe?.();
+  }
+
+  async #sweep(): Promise<void> {
+    this.#isSweepDue = true;
+    if (this.#isSweeping) return;
+    this.#isSweeping = true;
+    // News that comes during a look may be too late for it: then there is another.
+    while (this.#isSweepDue && !this.#isClosed) {
+      this.#isSweepDue = false;
+      await this.#look().catch(() => {}); // Redis is away. The next sweep looks again.
+    }
+    this.#isSweeping = false;
+  }
+
+  /**
+   * Holders are read before the workers that live, and again after: between the two looks a worker may have joined and
+   * taken a batch, or finished one and left. Only who has gone and still holds a batch is dead.
+   */
+  async #look(): Promise<void> {
+    const { registry, onCapacity, onLost } = this.#options;
+    const evidence = await this.#evidence();
+    const workers = await registry.live();
+    if (this.#isClosed) return;
+    onCapacity(capacityOf(workers));
+    const live = new Set(workers.map(({ workerId }) => workerId));
+    const gone = new Set(
+      evidence.flatMap(({ holder }) => (holder === null || live.has(holder) ? [] : [holder])),
+    );
+    const latest = gone.size === 0 ? evidence : await this.#evidence();
+    const still = latest.filter(({ batchId }) => this.#watched.has(batchId));
+    for (const lost of findLost(still, gone, this.#doubts, performance.now())) await onLost(lost);
+  }
+
+  #evidence(): Promise<BatchEvidence[]> {
+    return Promise.all([...this.#watched].map((batchId) => this.#evidenceOf(batchId)));
+  }
+
+  async #evidenceOf(batchId: string): Promise<BatchEvidence> {
+    const { redis, keys, queue } = this.#options;
+    const [holder, [addedAt, takenAt]] = await Promise.all([
+      redis.get(keys.lease(queue, batchId)),
+      redis.hmget(keys.job(queue, batchId), "timestamp", "processedOn"),
+    ]);
+    return { batchId, holder, exists: addedAt != null, isTaken: takenAt != null };
+  }
+}
