@@ -1,8 +1,11 @@
 /** What every task runner does alike. A package that has one calls this from a test file of its own. */
 import {
+  allowFailure,
+  asCompleted,
   FailedRunError,
   flow,
   logTo,
+  quote,
   type State,
   type TaskRunner,
   tags,
@@ -65,6 +68,37 @@ export function taskRunnerContract(
       );
       expect(await value).toEqual({ rows: [{ n: 3 }], m: new Map([["k", 4]]) });
       expect(await inFlow(() => tasks.sum(tasks.square.map([1, 2, 3])))).toBe(14);
+    });
+
+    test("allowFailure passes the error of a failed run, at any depth, and lets only failures pass", async () => {
+      const seen = inFlow(async () => {
+        const failed = tasks.throwTypeError.submit();
+        const passed = await tasks.echo({ parts: [allowFailure(failed), tasks.add.submit(1, 2)] });
+        const behind = await tasks.echo.submit(allowFailure(tasks.echo.submit(failed))).wait();
+        return { passed, behind: behind?.name };
+      });
+      const { passed, behind } = await seen;
+      const [error, value] = (passed as { parts: unknown[] }).parts;
+      expect(error).toBeInstanceOf(TypeError);
+      expect(error).toMatchObject({ message: "no such column", column: "delay" });
+      expect(value).toBe(3);
+      expect(behind).toBe("NotReady");
+    });
+
+    test("quote passes a value as it is, and a quoted iterable is mapped", async () => {
+      const value = { rows: [1, -0, new Map([["k", [2]]])] };
+      expect(await inFlow(() => tasks.echo(quote(value)))).toStrictEqual(value);
+      expect(await inFlow(() => tasks.square.map(quote([1, 2])).results())).toEqual([1, 4]);
+    });
+
+    test("asCompleted gives the futures as their runs become final", async () => {
+      const seen = await inFlow(async () => {
+        const names: string[] = [];
+        const futures = [tasks.add.submit(1, 2), tasks.throwTypeError.submit(), tasks.square.submit(3)];
+        for await (const future of asCompleted(futures)) names.push(future.state.name);
+        return names.sort();
+      });
+      expect(seen).toEqual(["Completed", "Completed", "Failed"]);
     });
 
     test("runs that depend on each other run in turn", async () => {
