@@ -5,6 +5,8 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { Gate } from "../support/gate.ts";
 import { findLeftProcesses, RUN_MARK } from "../support/leaks.ts";
 import { killPrograms, start } from "../support/processes.ts";
+import { allKeys, redisDatabase } from "../support/redis-keys.ts";
+import { until } from "../support/until.ts";
 import { UserProject } from "../support/user-project.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -148,3 +150,30 @@ test.each(["SIGKILL", "SIGINT", "SIGTERM"] as const)(
     await expectNothingLeft(project, mark);
   },
 );
+
+// Nobody who could clean up is left in the program; its workers do it before they end.
+test("a program that is killed leaves no key in a Redis that it was given", async () => {
+  const redis = redisDatabase(3);
+  await using gate = await Gate.make();
+  await using project = await UserProject.make({
+    "hold.js": `
+    import { writeFileSync } from "node:fs";
+    import { setTimeout } from "node:timers/promises";
+    import { DistributedTaskRunner, flow, task } from "millrace";
+    const hold = task({ name: "hold" }, async (n) => {
+      writeFileSync(${JSON.stringify(gate.directory)} + \`/a.\${process.pid}.\${n}.started\`, "");
+      for (;;) await setTimeout(1000);
+    });
+    const cluster = { broker: "redis", redis: ${JSON.stringify(redis)}, workers: 2, threads: 1 };
+    const taskRunner = new DistributedTaskRunner({ cluster });
+    await flow({ name: "endless", taskRunner }, async () => { await hold.map([0, 1, 2, 3]).results(); })();`,
+  });
+  const { mark, env } = await ownEnvironment(project);
+  const program = start(process.execPath, ["hold.js"], { cwd: project.root, env });
+  await gate.waitFor("a task runs", (starts) => starts.length >= 1);
+  expect(await allKeys(redis)).not.toEqual([]);
+  program.child.kill("SIGKILL");
+  await program.exited;
+  await expectNothingLeft(project, mark);
+  await until("no key is left", async () => (await allKeys(redis)).length === 0);
+});

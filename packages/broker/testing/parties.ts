@@ -1,3 +1,4 @@
+import { Conditions } from "../../../test/support/conditions.ts";
 import type { Broker, Capacity, Delivery, RunnerLink, WorkerLink } from "../src/broker.ts";
 import type { Batch, Report } from "../src/messages.ts";
 import { sampleBatch, sampleReport } from "./samples.ts";
@@ -11,7 +12,7 @@ export class TestRunner {
   /** How often it was told something while it was in a call of its link, which must not be. */
   toldInside = 0;
   #isInside = false;
-  readonly #waiting = new Set<() => void>();
+  readonly #conditions = new Conditions();
 
   static async join(broker: Broker): Promise<TestRunner> {
     const runner = new TestRunner();
@@ -42,21 +43,13 @@ export class TestRunner {
 
   /** Resolves when the condition holds; looks after everything that the runner is told. */
   until(condition: () => boolean): Promise<void> {
-    return new Promise((resolve) => {
-      const look = () => {
-        if (!condition()) return;
-        this.#waiting.delete(look);
-        resolve();
-      };
-      this.#waiting.add(look);
-      look();
-    });
+    return this.#conditions.until(condition);
   }
 
   #note<T>(list: T[], item: T): void {
     if (this.#isInside) this.toldInside++;
     list.push(item);
-    for (const look of [...this.#waiting]) look();
+    this.#conditions.changed();
   }
 }
 

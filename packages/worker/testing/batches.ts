@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import type { Batch, CallOutcome, EncodedReport } from "@millrace/broker";
 import { decode, encode } from "@millrace/core/internal";
+import { Conditions } from "../../../test/support/conditions.ts";
 import type { Executor } from "../src/executor.ts";
 
 /** A small project of a user, whose tasks the tests run. */
@@ -47,7 +48,7 @@ export class Execution {
   readonly outcomes: Promise<Ended[]>;
   readonly #ended = new Map<number, Ended>();
   readonly #problems: string[] = [];
-  #waiting = new Set<() => void>();
+  readonly #conditions = new Conditions();
   #isOver = false;
 
   constructor(executor: Executor, batch: Batch) {
@@ -85,15 +86,7 @@ export class Execution {
 
   /** Resolves when the condition holds; looks after each report. */
   until(condition: () => boolean): Promise<void> {
-    return new Promise((resolve) => {
-      const look = () => {
-        if (!condition()) return;
-        this.#waiting.delete(look);
-        resolve();
-      };
-      this.#waiting.add(look);
-      look();
-    });
+    return this.#conditions.until(condition);
   }
 
   #take(batch: Batch, report: EncodedReport["report"]): void {
@@ -105,7 +98,7 @@ export class Execution {
       this.#ended.set(sequence, { kind, value: decode(payload) });
       this.order.push(sequence);
     }
-    for (const look of [...this.#waiting]) look();
+    this.#conditions.changed();
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Batch, Broker, Capacity, Report, RunnerLink } from "@millrace/broker";
+import { Conditions } from "../../../test/support/conditions.ts";
 
 /** A runner that remembers what it was told, and can be waited for. */
 export class TestRunner {
@@ -6,7 +7,7 @@ export class TestRunner {
   readonly lost: { batchId: string; reason: string }[] = [];
   capacity: Capacity = { workers: 0, slots: 0 };
   link!: RunnerLink;
-  readonly #waiting = new Set<() => void>();
+  readonly #conditions = new Conditions();
 
   static async join(broker: Broker): Promise<TestRunner> {
     const runner = new TestRunner();
@@ -30,15 +31,7 @@ export class TestRunner {
 
   /** Resolves when the condition holds; looks after everything that the runner is told. */
   until(condition: () => boolean): Promise<void> {
-    return new Promise((resolve) => {
-      const look = () => {
-        if (!condition()) return;
-        this.#waiting.delete(look);
-        resolve();
-      };
-      this.#waiting.add(look);
-      look();
-    });
+    return this.#conditions.until(condition);
   }
 
   /** Resolves when every call of the batch has an outcome. */
@@ -52,6 +45,6 @@ export class TestRunner {
 
   #note(take: () => unknown): void {
     take();
-    for (const look of [...this.#waiting]) look();
+    this.#conditions.changed();
   }
 }
