@@ -138,8 +138,11 @@ describe.each(RUNNER_KINDS)("on the $name runner", ({ start }) => {
     expect(future).toEqual({
       flowRunId: run.id,
       flowName: "contexts",
+      flowRunName: run.flowRunName,
       taskRunId,
       taskName: "context",
+      taskRunName: "context-0",
+      parameters: [],
       attempt: 1,
       tags: ["of-flow", "of-scope", "of-task"],
       logConsole: false,

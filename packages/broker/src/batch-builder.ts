@@ -36,6 +36,7 @@ export class BatchBuilder {
       task,
       context: this.#contextIndex(call),
       number: call.number,
+      name: call.givenName ?? "",
       attempt: call.attempt,
       args: bytes,
       inputs: inputs.length === 0 ? NO_INPUTS : inputs.map(encodedInput),
@@ -62,16 +63,18 @@ export class BatchBuilder {
   }
 
   /** Calls of one run come in a row: it is enough to compare with the last context. */
-  #contextIndex({ scope, tags }: Call): number {
+  #contextIndex({ scope, tags, heldLimits }: Call): number {
     const last = this.#contexts.at(-1);
     if (
       last === undefined ||
       last.scopeId !== scope.id ||
       last.tags !== tags ||
-      last.logConsole !== scope.logConsole
+      last.heldLimits !== heldLimits ||
+      last.logConsole !== scope.owner.logConsole
     ) {
-      const { id: scopeId, flowRunId, flowName, logConsole } = scope;
-      this.#contexts.push({ scopeId, flowRunId, flowName, tags, logConsole });
+      const { flowRunId, flowName, flowRunName, logConsole } = scope.owner;
+      const scopeId = scope.id;
+      this.#contexts.push({ scopeId, flowRunId, flowName, flowRunName, tags, logConsole, heldLimits });
     }
     return this.#contexts.length - 1;
   }
@@ -105,6 +108,7 @@ function referenceTo(task: TaskDefinition): TaskReference {
       module: toModulePath(root, module),
       entry: entry === undefined ? undefined : toModulePath(root, pathToFileURL(entry).href),
       name: task.name,
+      timeoutSeconds: task.timeoutSeconds ?? 0,
     };
     references.set(task, reference);
   }

@@ -51,6 +51,7 @@ describe("calls", () => {
         module: expect.stringMatching(/packages\/broker\/src\/dispatcher\.test\.ts$/),
         entry: undefined,
         name: "work",
+        timeoutSeconds: 0,
       },
     ]);
     broker.reports(

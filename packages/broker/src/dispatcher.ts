@@ -76,6 +76,8 @@ export class Dispatcher {
     else this.#planFlush();
   }
 
+  cancel(_call: Call): void {}
+
   /** Leaves the broker. Calls that have not settled never will: close when they have. */
   async close(): Promise<void> {
     this.#clearNoWorkersTimers();
@@ -247,6 +249,10 @@ function toOutcome({ kind, payload }: CallOutcome): Outcome {
     case "threw":
     case "threw-for-good":
       return { type: "threw", error: decodeError(payload), retriable: kind === "threw" };
+    case "timed-out":
+      return { type: "timed-out", error: decodeError(payload) as Error };
+    case "cancelled":
+      return { type: "cancelled" };
     case "returned-state":
       return decodedState(payload);
     case "crashed":

@@ -25,17 +25,27 @@ const batches: fc.Arbitrary<Batch> = fc
       id: text,
       runnerId: text,
       logLevel: fc.constantFrom(...LOG_LEVELS),
-      tasks: fc.array(fc.record({ module: text, entry: fc.option(text, { nil: undefined }), name: text }), {
-        minLength: tasks,
-        maxLength: tasks,
-      }),
+      tasks: fc.array(
+        fc.record({
+          module: text,
+          entry: fc.option(text, { nil: undefined }),
+          name: text,
+          timeoutSeconds: fc.double({ min: 0, max: 1e6, noNaN: true }),
+        }),
+        {
+          minLength: tasks,
+          maxLength: tasks,
+        },
+      ),
       contexts: fc.array(
         fc.record({
           scopeId: text,
           flowRunId: text,
           flowName: text,
+          flowRunName: text,
           tags: fc.array(text),
           logConsole: fc.boolean(),
+          heldLimits: fc.array(text),
         }),
         { minLength: contexts, maxLength: contexts },
       ),
@@ -45,6 +55,7 @@ const batches: fc.Arbitrary<Batch> = fc
           task: fc.nat(tasks - 1),
           context: fc.nat(contexts - 1),
           number: count,
+          name: text,
           attempt: count,
           args: bytes,
           inputs: fc.array(bytes, { maxLength: 3 }),

@@ -26,6 +26,8 @@ export interface TaskReference {
   /** The flow process's entry module, imported when `module` alone does not define the task, as with factories. */
   readonly entry: string | undefined;
   readonly name: string;
+  /** How long an attempt may take; 0: as long as it needs. */
+  readonly timeoutSeconds: number;
 }
 
 /** What the calls of one run and one set of tags have in common. */
@@ -33,8 +35,11 @@ export interface CallContext {
   readonly scopeId: string;
   readonly flowRunId: string;
   readonly flowName: string;
+  readonly flowRunName: string;
   readonly tags: readonly string[];
   readonly logConsole: boolean;
+  /** Names under which the runs that the calls belong to hold slots. */
+  readonly heldLimits: readonly string[];
 }
 
 export interface BatchCall {
@@ -46,6 +51,8 @@ export interface BatchCall {
   readonly context: number;
   /** With the context's scope id, the task run's id. */
   readonly number: number;
+  /** The name of the task run; empty: made of the task's and the number. */
+  readonly name: string;
   /** Counted from 1. */
   readonly attempt: number;
   /** The encoded arguments, with a placeholder for each input. */
@@ -69,7 +76,15 @@ export interface EncodedReport {
 }
 
 /** `returned-state`: a State made by hand, or by the states and futures that the function returned. */
-export const OUTCOME_KINDS = ["returned", "returned-state", "threw", "threw-for-good", "crashed"] as const;
+export const OUTCOME_KINDS = [
+  "returned",
+  "returned-state",
+  "threw",
+  "threw-for-good",
+  "timed-out",
+  "cancelled",
+  "crashed",
+] as const;
 export type OutcomeKind = (typeof OUTCOME_KINDS)[number];
 
 export interface CallOutcome {
@@ -87,9 +102,17 @@ export function encodeBatch(batch: Batch): Uint8Array {
     batch.id,
     batch.runnerId,
     batch.logLevel,
-    batch.tasks.map((task) => [task.module, task.entry ?? null, task.name]),
-    batch.contexts.map((c) => [c.scopeId, c.flowRunId, c.flowName, c.tags, c.logConsole]),
-    batch.calls.map((c) => [c.sequence, c.task, c.context, c.number, c.attempt, c.args, c.inputs]),
+    batch.tasks.map((task) => [task.module, task.entry ?? null, task.name, task.timeoutSeconds]),
+    batch.contexts.map((c) => [
+      c.scopeId,
+      c.flowRunId,
+      c.flowName,
+      c.flowRunName,
+      c.tags,
+      c.logConsole,
+      c.heldLimits,
+    ]),
+    batch.calls.map((c) => [c.sequence, c.task, c.context, c.number, c.name, c.attempt, c.args, c.inputs]),
   ]);
 }
 
@@ -103,30 +126,34 @@ export function decodeBatch(bytes: Uint8Array): Batch {
     logLevel:
       LOG_LEVELS[(LOG_LEVELS as readonly unknown[]).indexOf(logLevel)] ?? refuse("a log level", logLevel),
     tasks: asList(tasks).map((fields) => {
-      const [module, entry, name] = asList(fields);
+      const [module, entry, name, timeoutSeconds] = asList(fields);
       return {
         module: asText(module),
         entry: entry === null ? undefined : asText(entry),
         name: asText(name),
+        timeoutSeconds: asSeconds(timeoutSeconds),
       };
     }),
     contexts: asList(contexts).map((fields) => {
-      const [scopeId, flowRunId, flowName, tags, logConsole] = asList(fields);
+      const [scopeId, flowRunId, flowName, flowRunName, tags, logConsole, heldLimits] = asList(fields);
       return {
         scopeId: asText(scopeId),
         flowRunId: asText(flowRunId),
         flowName: asText(flowName),
+        flowRunName: asText(flowRunName),
         tags: asList(tags).map(asText),
         logConsole: logConsole === true,
+        heldLimits: asList(heldLimits).map(asText),
       };
     }),
     calls: asList(calls).map((fields) => {
-      const [sequence, task, context, number, attempt, args, inputs] = asList(fields);
+      const [sequence, task, context, number, name, attempt, args, inputs] = asList(fields);
       return {
         sequence: asCount(sequence),
         task: asCount(task),
         context: asCount(context),
         number: asCount(number),
+        name: asText(name),
         attempt: asCount(attempt),
         args: asBytes(args),
         inputs: asList(inputs).map(asBytes),
@@ -192,6 +219,10 @@ function asCount(value: unknown): number {
   return Number.isSafeInteger(value) && (value as number) >= 0
     ? (value as number)
     : refuse("a whole number", value);
+}
+
+function asSeconds(value: unknown): number {
+  return typeof value === "number" && value >= 0 ? value : refuse("a number of seconds", value);
 }
 
 function asList(value: unknown): readonly unknown[] {

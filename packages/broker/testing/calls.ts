@@ -1,5 +1,5 @@
 import type { Call, Outcome } from "@millrace/core";
-import { EncodedValue, TASK_DEFAULTS, type TaskDefinition } from "@millrace/core/internal";
+import { defaultServices, EncodedValue, TASK_DEFAULTS, type TaskDefinition } from "@millrace/core/internal";
 
 /** A task of the module that asks for it. */
 export function taskOf(
@@ -22,14 +22,25 @@ let count = 0;
 /** A call that remembers how it was settled, each time. */
 export class TestCall implements Call {
   readonly hasInputs = false;
-  readonly scope = { id: "scope", flowRunId: "flow-run", flowName: "flow", logConsole: false };
+  readonly scope = {
+    id: "scope",
+    owner: {
+      ...{ flowRunId: "flow-run", flowName: "flow", flowRunName: "brisk-otter", taskRunId: undefined },
+      ...{ logConsole: false, services: defaultServices(), heldLimits: [], isWithin: () => false },
+    },
+  };
   readonly flowRunId = "flow-run";
   readonly flowName = "flow";
+  readonly flowRunName = "brisk-otter";
+  readonly givenName = undefined;
+  readonly timeoutSeconds = undefined;
+  readonly heldLimits = [];
   readonly attempt = 1;
   readonly tags = [];
   readonly logConsole = false;
   readonly number = ++count;
   readonly taskRunId = `scope-${this.number}`;
+  readonly taskRunName = `task-${this.number}`;
   readonly task: TaskDefinition;
   readonly args: readonly unknown[];
   readonly outcomes: Outcome[] = [];

@@ -18,11 +18,14 @@ export function sampleBatch(runnerId: string, args: Uint8Array = ALL_BYTES): Bat
     runnerId,
     logLevel: "info",
     tasks: [
-      { module: "src/tasks.ts", entry: undefined, name: "zähle → 数" },
-      { module: "src/more tasks.mjs", entry: "src/main.ts", name: "add" },
+      { module: "src/tasks.ts", entry: undefined, name: "zähle → 数", timeoutSeconds: 0 },
+      { module: "src/more tasks.mjs", entry: "src/main.ts", name: "add", timeoutSeconds: 1.5 },
     ],
     contexts: [
-      { scopeId: "scope", flowRunId: "flow-run", flowName: "report", tags: ["a", "b"], logConsole: true },
+      {
+        ...{ scopeId: "scope", flowRunId: "flow-run", flowName: "report", flowRunName: "brisk-otter" },
+        ...{ tags: ["a", "b"], logConsole: true, heldLimits: ["db"] },
+      },
     ],
     calls: [
       {
@@ -30,6 +33,7 @@ export function sampleBatch(runnerId: string, args: Uint8Array = ALL_BYTES): Bat
         task: 1,
         context: 0,
         number: 7,
+        name: "add January",
         attempt: 2,
         args,
         inputs: [ALL_BYTES, new Uint8Array()],

@@ -4,16 +4,21 @@ import { type AttemptInfo, runAttempt } from "./attempt.ts";
 import { ConcurrentSession } from "./concurrent-task-runner.ts";
 import { getRunContext } from "./context.ts";
 import { FlowRunEndedError } from "./errors.ts";
+import { defaultServices } from "./run-services.ts";
 import { task } from "./task.ts";
 import type { TaskDefinition } from "./task-definition.ts";
 
 const info: AttemptInfo = {
   flowRunId: "run",
   flowName: "f",
+  flowRunName: "brisk-otter",
   taskRunId: "run-0",
+  taskRunName: "t-0",
   attempt: 1,
   tags: ["a"],
   logConsole: false,
+  timeoutSeconds: undefined,
+  heldLimits: [],
 };
 const boom = new Error("boom");
 const inner = task({ name: "inner" }, (n: number) => n * 2);
@@ -21,12 +26,15 @@ const inner = task({ name: "inner" }, (n: number) => n * 2);
 /** What the attempt of a task with this function gives; `closed` counts the ends of sessions of nested tasks. */
 function attempt(fn: () => unknown) {
   const closed = { count: 0 };
-  const outcome = runAttempt({ fn, name: "t" } as unknown as TaskDefinition, [], info, () => {
-    const session = new ConcurrentSession();
-    session.close = async () => void closed.count++;
-    return session;
+  const attempt = runAttempt({ fn, name: "t" } as unknown as TaskDefinition, [], info, {
+    services: defaultServices(),
+    openSession: () => {
+      const session = new ConcurrentSession();
+      session.close = async () => void closed.count++;
+      return session;
+    },
   });
-  return { outcome, closed };
+  return { outcome: "type" in attempt ? attempt : attempt.outcome, closed };
 }
 
 describe("an attempt of a function that is not async ends at once", () => {

@@ -1,6 +1,15 @@
-import { runAttempt } from "./attempt.ts";
-import { replaceFutures } from "./dependencies.ts";
+import { executeHere, LocalCalls } from "./local-calls.ts";
+import * as rules from "./options.ts";
 import type { Call, RunnerSession, TaskRunner } from "./task-runner.ts";
+
+export interface ConcurrentTaskRunnerOptions {
+  /** How many calls of a flow run may run at once. Tasks that a task calls are not counted. Default: no limit. */
+  readonly maxConcurrency?: number;
+}
+
+const optionRules: rules.OptionRules<ConcurrentTaskRunnerOptions> = {
+  maxConcurrency: rules.wholeNumber(1),
+};
 
 /**
  * Runs calls on the event loop of this process, as many at once as they await. The default. A call that computes
@@ -8,9 +17,16 @@ import type { Call, RunnerSession, TaskRunner } from "./task-runner.ts";
  */
 export class ConcurrentTaskRunner implements TaskRunner {
   readonly name = "concurrent";
+  readonly #maxConcurrency: number | undefined;
+
+  /** @throws UnknownOptionError, InvalidOptionError */
+  constructor(options: ConcurrentTaskRunnerOptions = {}) {
+    rules.checkOptions("new ConcurrentTaskRunner()", options, optionRules);
+    this.#maxConcurrency = options.maxConcurrency;
+  }
 
   async open(): Promise<RunnerSession> {
-    return new ConcurrentSession();
+    return new ConcurrentSession(this.#maxConcurrency);
   }
 }
 
@@ -18,48 +34,54 @@ export class ConcurrentTaskRunner implements TaskRunner {
 const SLICE_MS = 5;
 
 export class ConcurrentSession implements RunnerSession {
+  readonly #maxConcurrency: number;
+  readonly #calls = new LocalCalls();
   #queue: Call[] = [];
+  #running = 0;
   #isDraining = false;
   readonly #drain = () => this.#startQueued();
 
+  constructor(maxConcurrency = Number.POSITIVE_INFINITY) {
+    this.#maxConcurrency = maxConcurrency;
+  }
+
   submit(call: Call): void {
     this.#queue.push(call);
+    this.#planDrain();
+  }
+
+  cancel(call: Call): void {
+    this.#calls.cancel(call);
+  }
+
+  async close(): Promise<void> {}
+
+  #planDrain(): void {
     if (this.#isDraining) return;
     this.#isDraining = true;
     queueMicrotask(this.#drain);
   }
 
-  async close(): Promise<void> {}
-
   #startQueued(): void {
     const sliceEnd = performance.now() + SLICE_MS;
     let started = 0;
+    let isOver = false;
     // The queue grows while it is drained: what a call's end makes ready runs in the same slice.
-    while (started < this.#queue.length) {
-      executeHere(this.#queue[started++] as Call, openSession);
-      if ((started & 31) === 0 && performance.now() > sliceEnd) break;
+    while (started < this.#queue.length && this.#running < this.#maxConcurrency && !isOver) {
+      const ended = executeHere(this.#queue[started++] as Call, this.#calls, openSession);
+      if (ended !== undefined) {
+        this.#running++;
+        void ended.then(() => {
+          this.#running--;
+          if (this.#queue.length > 0) this.#planDrain();
+        });
+      }
+      isOver = (started & 31) === 0 && performance.now() > sliceEnd;
     }
     this.#queue = this.#queue.slice(started);
-    if (this.#queue.length > 0) setImmediate(this.#drain);
+    if (this.#queue.length > 0 && this.#running < this.#maxConcurrency) setImmediate(this.#drain);
     else this.#isDraining = false;
   }
-}
-
-/** Executes a call in this process. Resolves when it has settled; returns undefined when it already has. */
-export function executeHere(call: Call, openNested: () => RunnerSession): Promise<void> | undefined {
-  let args = call.args;
-  try {
-    if (call.hasInputs) args = replaceFutures(args, (future) => future.run.input()) as unknown[];
-  } catch (error) {
-    call.settle({ type: "threw", error, retriable: false }); // An input came from a worker and cannot be decoded here.
-    return undefined;
-  }
-  const outcome = runAttempt(call.task, args, call, openNested);
-  if (!(outcome instanceof Promise)) {
-    call.settle(outcome);
-    return undefined;
-  }
-  return outcome.then((ended) => call.settle(ended));
 }
 
 const openSession = (): RunnerSession => new ConcurrentSession();

@@ -23,11 +23,14 @@ describe("getRunContext", () => {
     expect(await run.result()).toEqual({
       flowRunId: run.id,
       flowName: "report",
+      flowRunName: run.flowRunName,
       taskRunId: undefined,
       taskName: undefined,
+      taskRunName: undefined,
       attempt: 1,
       tags: ["daily"],
       logConsole: false,
+      parameters: undefined,
     });
   });
 

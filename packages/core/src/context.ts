@@ -1,23 +1,30 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { MissingContextError } from "./errors.ts";
-import type { RunScope } from "./run-scope.ts";
+import type { RunScope, ScopeOwner } from "./run-scope.ts";
 
 /** What the code of a run can know about the run that it is part of. */
 export interface RunContext {
   readonly flowRunId: string;
   readonly flowName: string;
+  readonly flowRunName: string;
   /** Absent in the flow's own function. */
   readonly taskRunId: string | undefined;
   readonly taskName: string | undefined;
-  /** Counted from 1. */
+  readonly taskRunName: string | undefined;
+  /** Which try this is, of the task or of the flow. Counted from 1. */
   readonly attempt: number;
   /** The tags of this run; runs made inside it add their own. */
   readonly tags: readonly string[];
   readonly logConsole: boolean;
+  /** What the function was called with: the flow's parameters, or the array of the task's arguments. */
+  readonly parameters: unknown;
+  /** Fires when the run is to end early: its time is over, or somebody cancelled it. Its reason says which. */
+  readonly signal: AbortSignal;
 }
 
-/** The context as the engine holds it: with the scope that runs made inside this one belong to. */
-export interface ActiveContext extends RunContext {
+/** The context as the engine holds it: with what runs made inside this one belong to, and share. */
+export interface ActiveContext extends RunContext, ScopeOwner {
+  readonly taskRunId: string | undefined;
   scope(): RunScope;
 }
 
@@ -33,8 +40,15 @@ const storage = new AsyncLocalStorage<Store>();
 export function getRunContext(): RunContext {
   const run = activeContext();
   if (run === undefined) throw new MissingContextError("getRunContext()");
-  const { flowRunId, flowName, taskRunId, taskName, attempt, tags, logConsole } = run;
-  return { flowRunId, flowName, taskRunId, taskName, attempt, tags, logConsole };
+  const { flowRunId, flowName, flowRunName, taskRunId, taskName, taskRunName } = run;
+  const { attempt, tags, logConsole, parameters } = run;
+  const context = {
+    ...{ flowRunId, flowName, flowRunName, taskRunId, taskName, taskRunName },
+    ...{ attempt, tags, logConsole, parameters },
+  };
+  // Made when somebody asks: an AbortController costs as much as the rest of an attempt. Hidden, so that the context is
+  // plain data, which a task may return and a log may hold.
+  return Object.defineProperty(context, "signal", { get: () => run.signal }) as RunContext;
 }
 
 export function activeContext(): ActiveContext | undefined {

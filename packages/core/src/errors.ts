@@ -119,6 +119,25 @@ export class CancelledRunError extends MillraceError {
   readonly code = "ERR_CANCELLED_RUN";
 }
 
+/** A run took longer than its `timeoutSeconds`. It is the data of a FAILED state named TimedOut. */
+export class RunTimeoutError extends MillraceError {
+  readonly code = "ERR_RUN_TIMEOUT";
+  constructor(kind: "Task run" | "Flow run", timeoutSeconds: number) {
+    super(`${kind} exceeded timeout of ${timeoutSeconds} seconds`);
+  }
+}
+
+/** A task run waits for itself: its own future is among the arguments of a task that it calls, or it awaits it. */
+export class SelfDependencyError extends MillraceError {
+  readonly code = "ERR_SELF_DEPENDENCY";
+  constructor(taskRunId: string) {
+    super(
+      `Expected task run ${taskRunId} to wait for other runs only, but it needs its own result, which would never ` +
+        `come. Do not use a task's future inside the task itself.`,
+    );
+  }
+}
+
 /** Runs that were waited for were not final in time. */
 export class WaitTimeoutError extends MillraceError {
   readonly code = "ERR_WAIT_TIMEOUT";
@@ -148,6 +167,43 @@ export class MapLengthError extends MillraceError {
     super(
       `Expected the iterables given to "${taskName}".map(...) to have one length, got ${lengths.join(", ")}. Wrap an ` +
         `argument that every call should get whole in unmapped().`,
+    );
+  }
+}
+
+// ---- Limits and results -------------------------------------------------------------------------------------------
+
+/** More slots were asked for than the limit has, so that they would never be there. */
+export class LimitExceededError extends MillraceError {
+  readonly code = "ERR_LIMIT_EXCEEDED";
+  constructor(name: string, slots: number, limit: number) {
+    super(
+      `Expected at most ${limit} slots of limit "${name}" to be asked for at once, since it has no more; got ${slots}. ` +
+        `Raise the limit, or ask for fewer.`,
+    );
+  }
+}
+
+/** Slots were not free in time. */
+export class LimitTimeoutError extends MillraceError {
+  readonly code = "ERR_LIMIT_TIMEOUT";
+  constructor(names: readonly string[], timeoutSeconds: number) {
+    super(
+      `Expected slots of ${names.map((name) => `"${name}"`).join(", ")} to be free within ${timeoutSeconds} s, but ` +
+        `others held them. Raise timeoutSeconds or the limit.`,
+    );
+  }
+}
+
+/** A result store could not be read or written. `cause` is what the file system said. */
+export class ResultStoreError extends MillraceError {
+  readonly code = "ERR_RESULT_STORE";
+  constructor(place: string, what: "read" | "written", cause: unknown) {
+    const why = cause instanceof Error ? cause.message : describe(cause);
+    super(
+      `Expected the result store ${place} to be ${what}, got ${why}. Make it readable and writable for this process, ` +
+        `or choose another with MILLRACE_HOME or the \`resultStore\` option.`,
+      { cause },
     );
   }
 }

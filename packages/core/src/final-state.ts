@@ -2,8 +2,8 @@ import { Quote } from "./annotations.ts";
 import { findDependencies, replaceFutures } from "./dependencies.ts";
 import { TaskFuture } from "./future.ts";
 import { stateError } from "./run-error.ts";
-import { Tally } from "./run-scope.ts";
 import { State } from "./state.ts";
+import { type FinalKind, Tally } from "./tally.ts";
 
 /**
  * What a returned value makes of the run (Prefect's rule, prefect-behaviour section 1.4): a state made by hand is the
@@ -58,7 +58,7 @@ function aggregateStates(states: readonly State[], value: unknown): unknown {
   return tally.completed === tally.total ? value : aggregate(tally);
 }
 
-function kindOf(state: State): "completed" | "cancelled" | "failed" | "notReady" {
+function kindOf(state: State): FinalKind {
   if (state.isCompleted()) return "completed";
   if (state.isCancelled()) return "cancelled";
   return state.isFailed() || state.isCrashed() ? "failed" : "notReady";

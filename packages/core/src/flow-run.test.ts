@@ -21,7 +21,8 @@ describe("start", () => {
       return "value";
     }).start();
     expect(run.id).toMatch(/^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/);
-    expect(run.name).toBe("slow");
+    expect(run.flowName).toBe("slow");
+    expect(run.flowRunName).toMatch(/^[a-z]+-[a-z]+$/);
     expect(run.state).toMatchObject({ type: "PENDING", runId: run.id });
     await isRunning;
     expect(run.state).toMatchObject({ type: "RUNNING", runId: run.id });

@@ -1,36 +1,74 @@
 import { randomUUID } from "node:crypto";
-import { captureConsole } from "./console-capture.ts";
-import { type ActiveContext, activeContext, runInContext } from "./context.ts";
-import { describe, ParameterError } from "./errors.ts";
-import { aggregate, resolveReturned } from "./final-state.ts";
-import type { FlowDefinition } from "./flow.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import { activeContext } from "./context.ts";
+import { findDependencies, replaceFutures } from "./dependencies.ts";
+import { describe, ParameterError, UnfinishedRunError } from "./errors.ts";
+import { attemptFlow, cancelledState } from "./flow-attempt.ts";
+import { FlowContext, type FlowRunFacts } from "./flow-context.ts";
+import type { FlowDefinition } from "./flow-definition.ts";
+import { flowVersion } from "./flow-version.ts";
 import { callHooks, type FlowRunInfo, type Hook } from "./hooks.ts";
 import { processLogger } from "./logger.ts";
+import { runKey, storedForm } from "./result-cache.ts";
 import { runError } from "./run-error.ts";
-import { RunScope } from "./run-scope.ts";
-import { State, type StateType } from "./state.ts";
+import { emitRunEvent, isObserved, summaryOf } from "./run-events.ts";
+import { checkedName, fillTemplate, randomName } from "./run-name.ts";
+import { RunPositions } from "./run-positions.ts";
+import type { RunScope } from "./run-scope.ts";
+import { type RunServices, servicesFor } from "./run-services.ts";
+import { State } from "./state.ts";
+import { Subflow } from "./subflow.ts";
 import type { RunnerSession } from "./task-runner.ts";
 import { inWorkerMode, never } from "./worker-mode.ts";
+
+/** What a flow run takes over from where the flow was called. */
+export interface FlowCaller {
+  readonly tags: readonly string[];
+  readonly logConsole: boolean;
+  /** The scope of the run that called the flow; undefined at the top. */
+  readonly parent: RunScope | undefined;
+  /** Futures that must be completed first. */
+  readonly waitFor: unknown;
+}
 
 /** One execution of a flow, started by `flow.start()`. */
 export class FlowRun<R> {
   /** A random UUID. */
   readonly id: string = randomUUID();
-  readonly name: string;
+  readonly flowName: string;
+  readonly #definition: FlowDefinition;
+  readonly #caller: FlowCaller;
+  /** What stands for this run among the runs of its parent. */
+  readonly #subflow: Subflow | undefined;
+  readonly #cancellation = new AbortController();
+  #flowRunName = randomName(Math.random);
+  #parameters: unknown;
+  #attempt = 0;
   #state: State;
   readonly #final: Promise<State>;
 
-  constructor(
-    definition: FlowDefinition,
-    parameters: unknown,
-    inherited: { readonly tags: readonly string[]; readonly logConsole: boolean },
-  ) {
-    this.name = definition.name;
+  /** @internal */
+  constructor(definition: FlowDefinition, parameters: unknown, caller: FlowCaller) {
+    this.flowName = definition.name;
+    this.#definition = definition;
+    this.#caller = caller;
+    this.#parameters = parameters;
     this.#state = new State("PENDING", { runId: this.id });
-    this.#final =
-      inWorkerMode() && activeContext() === undefined
-        ? never()
-        : this.#run(definition, parameters, inherited);
+    if (inWorkerMode() && activeContext() === undefined) {
+      this.#final = never();
+      return;
+    }
+    if (caller.parent !== undefined) {
+      const inputs = isObserved() ? findDependencies([parameters, caller.waitFor])?.futures : undefined;
+      this.#subflow = new Subflow(caller.parent, this, inputs?.map(({ taskRunId }) => taskRunId) ?? []);
+    }
+    this.#emit();
+    this.#final = this.#run();
+  }
+
+  /** Two random words, unless the flow's option `flowRunName` gives another. Final once the run is RUNNING. */
+  get flowRunName(): string {
+    return this.#flowRunName;
   }
 
   /** The state of the run at this moment. */
@@ -47,105 +85,180 @@ export class FlowRun<R> {
   async result(): Promise<R> {
     const state = await this.#final;
     if (state.isCompleted()) return state.data as R;
-    throw runError(state.type, state.data, state.message, `Flow run ${this.id} of "${this.name}"`);
+    throw this.error();
   }
 
-  async #run(
-    definition: FlowDefinition,
-    given: unknown,
-    inherited: { readonly tags: readonly string[]; readonly logConsole: boolean },
-  ): Promise<State> {
-    const log = processLogger().child({ flowRunId: this.id, flowName: this.name });
+  /** What to throw at whoever asks for the value of a run that has none. @internal */
+  error(): unknown {
+    const { type, name, data, message } = this.#state;
+    if (type === "PENDING") return new UnfinishedRunError(this.id, name, message);
+    return runError(type, data, message, `Flow run ${this.id} of "${this.flowName}"`);
+  }
+
+  /**
+   * Ends the run early: its signal fires, and its task runs and subflows are cancelled. Without effect on one that is
+   * final. The flow's function itself cannot be stopped; its next task call throws.
+   *
+   * @returns the final state, when it is reached: CANCELLED unless the run ended otherwise first
+   */
+  cancel(message = "The flow run was cancelled."): Promise<State> {
+    this.#cancellation.abort(message);
+    return this.#final;
+  }
+
+  // ---- The life of a run -----------------------------------------------------------------------------------------
+
+  async #run(): Promise<State> {
     let final: State;
-    let parameters = given;
-    let atFault: StateType = "FAILED"; // Bad parameters are the user's fault; a runner that cannot open is not.
     try {
-      parameters = await validate(definition, given);
-      atFault = "CRASHED";
-      const session = await definition.taskRunner.open();
-      try {
-        final = await this.#execute(definition, parameters, inherited, session);
-      } finally {
-        await session.close();
-      }
+      final = (await this.#prepare()) ?? (await this.#openAndAttempt());
     } catch (error) {
-      final = new State(atFault, { data: error, message: messageOf(error) });
+      final = new State("CRASHED", { data: error, message: messageOf(error) });
     }
-    if (!final.isCompleted())
-      log.error({ err: final.data, state: final.name }, `flow run ended ${final.name}`);
+    const hooks = this.#hooksFor(final);
     this.#enter(final);
-    await this.#callHooks(hooksFor(definition, final), parameters, inherited.tags);
+    if (!final.isCompleted()) {
+      const level = final.isCancelled() ? "warn" : "error";
+      this.#logger()[level]({ err: final.data, state: final.name }, `flow run ended ${final.name}`);
+    }
+    await this.#callHooks(hooks);
+    this.#subflow?.ended();
     return this.#state;
   }
 
-  #callHooks(
-    hooks: readonly Hook<FlowRunInfo>[],
-    parameters: unknown,
-    tags: readonly string[],
-  ): Promise<void> {
-    const { id: flowRunId, name: flowName } = this;
-    const log = processLogger().child({ flowRunId, flowName });
-    return callHooks(hooks, { flowRunId, flowName, tags, parameters }, this.#state, (error) =>
-      log.error({ err: error }, "a hook of the flow failed"),
-    );
-  }
-
-  async #execute(
-    definition: FlowDefinition,
-    parameters: unknown,
-    inherited: { readonly tags: readonly string[]; readonly logConsole: boolean },
-    session: RunnerSession,
-  ): Promise<State> {
-    const info = { flowRunId: this.id, flowName: this.name, logConsole: inherited.logConsole };
-    const scope = new RunScope(this.id, info, session);
-    const context: ActiveContext = {
-      ...info,
-      taskRunId: undefined,
-      taskName: undefined,
-      attempt: 1,
-      tags: inherited.tags,
-      scope: () => scope,
-    };
-    if (context.logConsole) captureConsole();
-    this.#enter(new State("RUNNING"));
-    await this.#callHooks(definition.onRunning, parameters, inherited.tags);
-    let final: State;
+  /** What comes before a run can be RUNNING: its inputs, its parameters, its name. Gives a state when it ends here. */
+  async #prepare(): Promise<State | undefined> {
+    const { flowRunName } = this.#definition;
+    const missing = await this.#resolveInputs();
+    if (missing !== undefined) return missing;
     try {
-      const returned = await runInContext(context, () =>
-        (definition.fn as (p: unknown) => unknown)(parameters),
-      );
-      const resolved = returned === undefined ? undefined : await resolveReturned(returned);
-      await scope.end();
-      final = finalState(resolved, scope);
+      this.#parameters = await validate(this.#definition, this.#parameters);
+      if (typeof flowRunName === "string")
+        this.#flowRunName = fillTemplate("flowRunName", flowRunName, this.#parameters ?? {});
+      else if (flowRunName !== undefined)
+        this.#flowRunName = checkedName("flowRunName", flowRunName(this.#info()));
     } catch (error) {
-      final = new State("FAILED", {
-        data: error,
-        message: `Flow run encountered an exception: ${messageOf(error)}`,
-      });
+      return new State("FAILED", { data: error, message: messageOf(error) });
     }
-    await scope.end();
-    return final;
+    return this.#cancellation.signal.aborted ? this.#cancelled() : undefined;
   }
 
-  #enter(state: State): State {
+  /** Waits for what the flow was told to wait for, and for futures in its parameters, which their values replace. */
+  async #resolveInputs(): Promise<State | undefined> {
+    const needed = findDependencies([this.#parameters, this.#caller.waitFor]);
+    if (needed === undefined) return undefined;
+    const { signal } = this.#cancellation;
+    const cancelled = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+    for (const future of needed.futures) {
+      await Promise.race([future.wait(), cancelled]);
+      if (signal.aborted) return this.#cancelled();
+      if (future.run.lets(needed.tolerated.has(future))) continue;
+      const message = `Upstream task run '${future.taskRunId}' did not reach a 'COMPLETED' state.`;
+      return new State("PENDING", { name: "NotReady", message });
+    }
+    this.#parameters = replaceFutures(this.#parameters, (future) => future.run.input());
+    return undefined;
+  }
+
+  async #openAndAttempt(): Promise<State> {
+    const session = await this.#definition.taskRunner.open();
+    try {
+      const services = servicesFor(this.#definition, this.#caller.parent?.owner.services, session);
+      const final = await this.#attempts(session, services);
+      if (final.isCompleted() && services.persistResult) await this.#persist(final.data, services);
+      return final;
+    } finally {
+      await session.close();
+    }
+  }
+
+  async #attempts(session: RunnerSession, services: RunServices): Promise<State> {
+    const { retries, retryDelaySeconds } = this.#definition;
+    const positions = retries > 0 ? new RunPositions() : undefined;
+    const facts: FlowRunFacts = {
+      ...{ run: this, flowRunName: this.#flowRunName, parameters: this.#parameters },
+      ...{ tags: this.#caller.tags, logConsole: this.#caller.logConsole, parent: this.#caller.parent },
+      ...{ services, session, positions },
+    };
+    const { signal } = this.#cancellation;
+    for (;;) {
+      this.#attempt++;
+      positions?.startAttempt();
+      this.#enter(new State("RUNNING", this.#attempt > 1 ? { name: "Retrying" } : {}));
+      if (this.#attempt === 1) await this.#callHooks(this.#definition.onRunning);
+      const final = await attemptFlow(this.#definition, new FlowContext(facts, this.#attempt), signal);
+      if (!final.isFailed() || this.#attempt > retries || signal.aborted) return final;
+      this.#logger().warn({ err: final.data, retryDelaySeconds }, "flow run failed, will be tried again");
+      if (retryDelaySeconds > 0) {
+        this.#enter(new State("SCHEDULED", { name: "AwaitingRetry" }));
+        await sleep(retryDelaySeconds * 1000, undefined, { signal }).catch(() => {});
+        if (signal.aborted) return this.#cancelled();
+      }
+    }
+  }
+
+  async #persist(value: unknown, { resultStore }: RunServices): Promise<void> {
+    try {
+      await resultStore.write(runKey(this.id), storedForm(value, undefined));
+    } catch (error) {
+      this.#logger().error({ err: error }, "the result could not be kept");
+    }
+  }
+
+  #cancelled(): State {
+    return cancelledState(this.#cancellation.signal);
+  }
+
+  // ---- What others learn -----------------------------------------------------------------------------------------
+
+  #enter(state: State): void {
     const { type, name, message, data } = state;
     const timestamp = Math.max(this.#state.timestamp, state.timestamp);
     this.#state = new State(type, { name, message, data, timestamp, runId: this.id });
-    return this.#state;
+    this.#emit();
   }
-}
 
-/** A flow that returns nothing takes its state from all its task runs. */
-function finalState(resolved: unknown, scope: RunScope): State {
-  if (resolved instanceof State) return resolved;
-  if (resolved === undefined && scope.tally.total > 0) return aggregate(scope.tally);
-  return new State("COMPLETED", { data: resolved });
-}
+  #emit(): void {
+    if (!isObserved()) return;
+    const state = summaryOf(this.#state);
+    emitRunEvent("flow-run-state", {
+      ...this.#info(),
+      flowVersion: flowVersion(this.#definition),
+      parentTaskRunId: this.#subflow?.taskRunId,
+      state,
+    });
+    this.#subflow?.emit(flowVersion(this.#definition), this.#caller.tags, this.#attempt, state);
+  }
 
-function hooksFor(definition: FlowDefinition, { type }: State): readonly Hook<FlowRunInfo>[] {
-  if (type === "COMPLETED") return definition.onCompletion;
-  if (type === "FAILED") return definition.onFailure;
-  return type === "CRASHED" ? definition.onCrashed : [];
+  /** One that ends CANCELLED because its function said so fires no hook: nobody cancelled it. */
+  #hooksFor({ type }: State): readonly Hook<FlowRunInfo>[] {
+    const { onCompletion, onFailure, onCrashed, onCancellation } = this.#definition;
+    if (type === "COMPLETED") return onCompletion;
+    if (type === "FAILED") return onFailure;
+    if (type === "CRASHED") return onCrashed;
+    return type === "CANCELLED" && this.#cancellation.signal.aborted ? onCancellation : [];
+  }
+
+  #callHooks(hooks: readonly Hook<FlowRunInfo>[]): Promise<void> {
+    return callHooks(hooks, this.#info(), this.#state, (error) =>
+      this.#logger().error({ err: error }, "a hook of the flow failed"),
+    );
+  }
+
+  #info(): FlowRunInfo {
+    return {
+      flowRunId: this.id,
+      flowName: this.flowName,
+      flowRunName: this.#flowRunName,
+      attempt: this.#attempt,
+      tags: this.#caller.tags,
+      parameters: this.#parameters,
+    };
+  }
+
+  #logger() {
+    return processLogger().child({ flowRunId: this.id, flowName: this.flowName });
+  }
 }
 
 async function validate(definition: FlowDefinition, given: unknown): Promise<unknown> {

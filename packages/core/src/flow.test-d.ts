@@ -10,7 +10,7 @@ const count = task({ name: "count" }, (month: string) => month.length);
 describe("parameters", () => {
   test("are those of the function", () => {
     const report = flow({ name: "report" }, ({ month }: { month: string }) => month);
-    expectTypeOf(report).parameters.toEqualTypeOf<[parameters: { month: string }]>();
+    expectTypeOf(report).parameter(0).extract<{ month: string }>().not.toBeNever();
     expectTypeOf(report({ month: "a" })).toEqualTypeOf<Promise<string>>();
     // @ts-expect-error: the parameters are missing.
     report();

@@ -3,7 +3,8 @@ import { z } from "zod";
 import { keepLogs } from "../testing/logs.ts";
 import { getRunContext } from "./context.ts";
 import { InvalidOptionError, ParameterError, UnknownOptionError, UnnamedError } from "./errors.ts";
-import { type FlowOptions, flow } from "./flow.ts";
+import { flow } from "./flow.ts";
+import type { FlowOptions } from "./flow-options.ts";
 import { SequentialTaskRunner } from "./sequential-task-runner.ts";
 import { task } from "./task.ts";
 

@@ -29,7 +29,7 @@ export class TaskFuture<R> extends Input implements PromiseLike<R> {
   }
 
   /**
-   * Waits until the run is final. Never rejects.
+   * Waits until the run is final. Rejects with SelfDependencyError inside the run itself, else never.
    *
    * @param timeoutSeconds how long to wait at most; without it, for ever
    * @returns the final state, or undefined when the time passed first
@@ -41,6 +41,17 @@ export class TaskFuture<R> extends Input implements PromiseLike<R> {
   /** The value of the run. Rejects with what the run failed with; see `UnfinishedRunError` for one that never ran. */
   result(): Promise<R> {
     return this.run.result() as Promise<R>;
+  }
+
+  /**
+   * Ends the run early: one that waits is dropped, one that runs gets its signal and, in a worker, is stopped should it
+   * go on. Without effect on one that is final.
+   *
+   * @returns the final state, when it is reached: CANCELLED unless the run ended otherwise first
+   */
+  cancel(message = "The task run was cancelled."): Promise<State> {
+    this.run.cancel(message);
+    return this.run.wait() as Promise<State>;
   }
 
   // biome-ignore lint/suspicious/noThenProperty: a future is thenable on purpose, so that `await` gives its value.

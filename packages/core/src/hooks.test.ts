@@ -3,7 +3,8 @@ import { z } from "zod";
 import { flow } from "./flow.ts";
 import type { Hook } from "./hooks.ts";
 import { logTo } from "./logger.ts";
-import { type TaskOptions, task } from "./task.ts";
+import { task } from "./task.ts";
+import type { TaskOptions } from "./task-options.ts";
 
 logTo({ write() {} });
 
@@ -89,12 +90,12 @@ it("a flow's hooks are called with its run: one that fails, one that cannot star
     .start()
     .wait();
   expect(seen).toEqual([
-    "running Running",
-    "completed Completed",
-    "running Running",
-    "failed Failed",
-    "failed Failed",
-    "crashed Crashed",
+    "running Running 1",
+    "completed Completed 1",
+    "running Running 1",
+    "failed Failed 1",
+    "failed Failed 0",
+    "crashed Crashed 0",
   ]);
 });
 

@@ -2,21 +2,31 @@ import type { OptionRule } from "./options.ts";
 import * as rules from "./options.ts";
 import type { State } from "./state.ts";
 
-/** What a hook of a task learns of the run. */
+/** What a task's hooks and other functions learn of the run. */
 export interface TaskRunInfo {
   readonly taskRunId: string;
   readonly taskName: string;
+  readonly taskRunName: string;
+  readonly taskVersion: string | undefined;
+  /** The source text of the task's function. */
+  readonly taskSource: string;
   readonly flowRunId: string;
   readonly flowName: string;
+  readonly flowRunName: string;
   /** Attempts begun so far. */
   readonly attempt: number;
   readonly tags: readonly string[];
+  /** The arguments, with values in the places of futures. */
+  readonly parameters: readonly unknown[];
 }
 
 /** What a hook of a flow learns of the run. */
 export interface FlowRunInfo {
   readonly flowRunId: string;
   readonly flowName: string;
+  readonly flowRunName: string;
+  /** Attempts begun so far. */
+  readonly attempt: number;
   readonly tags: readonly string[];
   readonly parameters: unknown;
 }

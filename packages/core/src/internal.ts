@@ -1,5 +1,5 @@
 /** What Millrace's other packages use of core, and users should not: it may change in any release. */
-export { type AttemptInfo, runAttempt } from "./attempt.ts";
+export { type AttemptHost, type AttemptInfo, runAttempt } from "./attempt.ts";
 export { decode, decodeWithInputs, EncodedValue, encode, encodeWithInputs } from "./codec.ts";
 export { ConcurrentSession } from "./concurrent-task-runner.ts";
 export { activeContext, NO_TAGS, runWithoutContext } from "./context.ts";
@@ -15,5 +15,9 @@ export {
   toModulePath,
 } from "./project-root.ts";
 export { findTask, registrationModule, taskNames, taskRegistered } from "./registry.ts";
+export { emitRunEvent, isObserved } from "./run-events.ts";
+export type { RunScope, ScopeOwner } from "./run-scope.ts";
+export { defaultServices, type RunServices } from "./run-services.ts";
+export type { RunningAttempt } from "./running-attempt.ts";
 export { TASK_DEFAULTS, type TaskDefinition } from "./task-definition.ts";
 export { callIgnored, enterWorkerMode, inWorkerMode, never } from "./worker-mode.ts";

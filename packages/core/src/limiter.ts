@@ -1,3 +1,5 @@
+import { finiteNumber, wholeNumber } from "./options.ts";
+
 /**
  * Slots that runs share: at most so many holders of a name at a time. Implementations pass one contract suite
  * (testing/limiter.contract.ts): in this process, and in Redis (in the broker package).
@@ -37,4 +39,15 @@ export interface SlotRequest {
 export interface Slots {
   /** Gives them back: the first in line is served. Safe to call twice; without effect for a rate. */
   release(): void;
+}
+
+/** Is it a limit as users write one: the slots alone, or a Limit? */
+export function isLimit(value: unknown): value is number | Limit {
+  if (typeof value === "number") return wholeNumber(0).accepts(value);
+  const { slots, slotDecayPerSecond } = Object(value) as Partial<Limit>;
+  return (
+    wholeNumber(0).accepts(slots) &&
+    (slotDecayPerSecond === undefined ||
+      (finiteNumber(0).accepts(slotDecayPerSecond) && slotDecayPerSecond > 0))
+  );
 }

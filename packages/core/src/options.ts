@@ -17,7 +17,7 @@ export type OptionRules<Options> = { readonly [Name in keyof Required<Options>]:
  */
 export function checkOptions<Options extends object>(
   where: string,
-  options: Options,
+  options: object,
   rules: OptionRules<Options>,
 ): void {
   if (typeof options !== "object" || options === null) {
@@ -30,6 +30,28 @@ export function checkOptions<Options extends object>(
       throw new InvalidOptionError(`${name} of ${where}`, rule.expected, value);
     }
   }
+}
+
+/**
+ * Checks options that override others, where null says: as if the option had never been given.
+ *
+ * @returns the options that have a value, and the defaults of those that are null
+ * @throws as checkOptions
+ */
+export function checkOverrides<Options extends object, Defaults extends object>(
+  where: string,
+  options: object,
+  rules: OptionRules<Options>,
+  defaults: Defaults,
+): { readonly given: Options; readonly resets: Partial<Defaults> } {
+  const resets: Record<string, unknown> = {};
+  const given: Record<string, unknown> = {}; // Nulls stay as undefined, so that their names are checked.
+  for (const [name, value] of Object.entries(Object(options))) {
+    if (value === null) resets[name] = (defaults as Record<string, unknown>)[name];
+    given[name] = value ?? undefined;
+  }
+  checkOptions(where, typeof options === "object" && options !== null ? given : options, rules);
+  return { given: given as Options, resets: resets as Partial<Defaults> };
 }
 
 // ---- The rules that most options use -----------------------------------------------------------------------------
@@ -69,6 +91,15 @@ export function finiteNumber(least: number): OptionRule {
     accepts: (value) => typeof value === "number" && Number.isFinite(value) && value >= least,
   };
 }
+
+/** The longest that a timer of Node can wait, 2^31 - 1 ms, is a little more. */
+const MAX_SECONDS = 2_147_483;
+
+/** A time to wait. */
+export const seconds: OptionRule = {
+  expected: `a number of seconds from 0 to ${MAX_SECONDS} (24.8 days)`,
+  accepts: (value) => finiteNumber(0).accepts(value) && (value as number) <= MAX_SECONDS,
+};
 
 export function oneOf(...values: readonly string[]): OptionRule {
   return {

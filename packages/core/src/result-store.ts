@@ -1,3 +1,5 @@
+import { having, type OptionRule } from "./options.ts";
+
 /**
  * Where results are kept past the end of their run: for the cache, and for `persistResult`. Implementations pass one
  * contract suite (testing/result-store.contract.ts): memory, file, and Redis (in the broker package).
@@ -32,3 +34,10 @@ export interface Claim {
   /** Lets the next one have it. Never rejects; safe to call twice. */
   release(): Promise<void>;
 }
+
+export const resultStoreRule: OptionRule = having(
+  "a result store, such as new FileResultStore()",
+  "read",
+  "write",
+  "claim",
+);

@@ -1,95 +1,105 @@
-import type { RunnerSession } from "./task-runner.ts";
+import type { RunPositions } from "./run-positions.ts";
+import type { RunServices } from "./run-services.ts";
+import { Tally } from "./tally.ts";
+import type { CallScope, RunnerSession } from "./task-runner.ts";
 
-/** What a run hands down to the runs made in it. */
-export interface ScopeInfo {
+/** What a scope hands down to the runs made in it: from its flow run, or from the task run whose function makes them. */
+export interface ScopeOwner {
   readonly flowRunId: string;
   readonly flowName: string;
+  readonly flowRunName: string;
+  /** Undefined: the runs are made in the flow's own function. */
+  readonly taskRunId: string | undefined;
   readonly logConsole: boolean;
+  readonly services: RunServices;
+  /** Names under which the owner, or a run that it is made in, holds slots: its own runs need not wait for those. */
+  readonly heldLimits: readonly string[];
+  /** Is the owner the run itself, or a run that was made inside it? As far as this process can tell. */
+  isWithin(run: object): boolean;
+}
+
+/** A run that a scope answers for. */
+export interface ScopeMember {
+  /** Ends it early, soon. Without effect on one that is final. */
+  cancel(message: string): void;
 }
 
 /**
- * What the task runs made inside one run have in common: the runner that executes them, their numbering, and how many
- * are not final yet. A flow run has one; a task run gets one with the first task that it calls.
+ * What the task runs made inside one run have in common: the runner that executes them, their numbering, and which of
+ * them are not final yet. An attempt of a flow has one; an attempt of a task gets one with the first task that it calls.
  */
-export class RunScope {
+export class RunScope implements CallScope {
   /** Runs made here are called `<id>-<number>`: an id costs no more than a counter, and tells where a run belongs. */
   readonly id: string;
-  readonly flowRunId: string;
-  readonly flowName: string;
-  readonly logConsole: boolean;
+  readonly owner: ScopeOwner;
   readonly session: RunnerSession;
-  /** How the task runs ended, for a flow that returns nothing. */
+  /** In a flow that may be retried: its runs in earlier attempts. */
+  readonly positions: RunPositions | undefined;
+  /** How the runs ended, for a flow that returns nothing. */
   readonly tally = new Tally();
   ended = false;
+  /** Set once the scope is cancelled. */
+  cancelMessage: string | undefined;
+  readonly #open = new Set<ScopeMember>();
+  /** Work that is no run, and may make some. */
+  #pending = 0;
   #made = 0;
-  #open = 0;
-  #idle: (() => void) | undefined;
+  /** Those who wait for the end. */
+  #idle: (() => void)[] = [];
 
-  constructor(id: string, flow: ScopeInfo, session: RunnerSession) {
+  constructor(id: string, owner: ScopeOwner, session: RunnerSession, positions?: RunPositions) {
     this.id = id;
-    this.flowRunId = flow.flowRunId;
-    this.flowName = flow.flowName;
-    this.logConsole = flow.logConsole;
+    this.owner = owner;
     this.session = session;
+    this.positions = positions;
   }
 
-  /** Counts a new run in, and gives it its number. */
-  opened(): number {
-    this.#open++;
-    return this.#made++;
+  /** A number for a new run. */
+  nextNumber(): number {
+    return this.positions === undefined ? this.#made++ : this.positions.nextNumber();
+  }
+
+  /** Counts a new run in. */
+  opened(run: ScopeMember): void {
+    this.#open.add(run);
   }
 
   /** Counts a run out: it is final. */
-  closed(): void {
-    this.#open--;
-    if (this.#open === 0 && this.#idle !== undefined) {
-      this.#idle();
-      this.#idle = undefined;
-    }
+  closed(run: ScopeMember): void {
+    this.#open.delete(run);
+    this.#wakeWhenIdle();
   }
 
   /** Keeps the scope from ending before `work`, which may make runs here, has settled. */
   async during<T>(work: Promise<T>): Promise<T> {
-    this.#open++;
+    this.#pending++;
     try {
       return await work;
     } finally {
-      this.closed();
+      this.#pending--;
+      this.#wakeWhenIdle();
     }
+  }
+
+  /** Ends what is open early; from this moment on, no run can be made here. */
+  cancel(message: string): void {
+    this.ended = true;
+    this.cancelMessage = message;
+    for (const run of this.#open) run.cancel(message);
   }
 
   /** Resolves when no run made here is unfinished; from that moment on, none can be made. */
   async end(): Promise<void> {
-    while (this.#open > 0) {
+    while (this.#open.size + this.#pending > 0) {
       await new Promise<void>((resolve) => {
-        this.#idle = resolve;
+        this.#idle.push(resolve);
       });
     }
     this.ended = true;
   }
-}
 
-/** Counts of final states, and the first failure in order of submission: all that an aggregate state needs. */
-export class Tally {
-  total = 0;
-  completed = 0;
-  cancelled = 0;
-  /** Failed and crashed runs. */
-  failed = 0;
-  notReady = 0;
-  #firstFailureNumber = Number.POSITIVE_INFINITY;
-  #firstFailure: unknown;
-
-  add(kind: "completed" | "cancelled" | "failed" | "notReady", number: number, error: () => unknown): void {
-    this.total++;
-    this[kind]++;
-    if (kind !== "completed" && number < this.#firstFailureNumber) {
-      this.#firstFailureNumber = number;
-      this.#firstFailure = error();
-    }
-  }
-
-  get firstFailure(): unknown {
-    return this.#firstFailure;
+  #wakeWhenIdle(): void {
+    if (this.#idle.length === 0 || this.#open.size + this.#pending > 0) return;
+    for (const resolve of this.#idle.splice(0)) resolve();
   }
 }

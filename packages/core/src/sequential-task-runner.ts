@@ -1,4 +1,4 @@
-import { executeHere } from "./concurrent-task-runner.ts";
+import { executeHere, LocalCalls } from "./local-calls.ts";
 import type { Call, RunnerSession, TaskRunner } from "./task-runner.ts";
 
 /** Runs calls one at a time on the event loop of this process, in the order in which they become ready. */
@@ -11,6 +11,7 @@ export class SequentialTaskRunner implements TaskRunner {
 }
 
 class SequentialSession implements RunnerSession {
+  readonly #calls = new LocalCalls();
   #queue: Call[] = [];
   #isRunning = false;
 
@@ -21,6 +22,10 @@ class SequentialSession implements RunnerSession {
     queueMicrotask(() => this.#run());
   }
 
+  cancel(call: Call): void {
+    this.#calls.cancel(call);
+  }
+
   async close(): Promise<void> {}
 
   async #run(): Promise<void> {
@@ -28,7 +33,7 @@ class SequentialSession implements RunnerSession {
       const calls = this.#queue;
       this.#queue = [];
       for (const call of calls) {
-        await executeHere(call, openSession);
+        await executeHere(call, this.#calls, openSession);
         await new Promise(setImmediate); // A long list must not starve timers and sockets.
       }
     }

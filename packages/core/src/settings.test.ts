@@ -1,9 +1,17 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { InvalidOptionError } from "./errors.ts";
 import { LOG_LEVELS, readSettings } from "./settings.ts";
 
 test("an empty environment gives the defaults", () => {
-  expect(readSettings({})).toEqual({ redisUrl: undefined, logLevel: "info", searchPath: "" });
+  expect(readSettings({})).toEqual({
+    redisUrl: undefined,
+    logLevel: "info",
+    home: join(homedir(), ".millrace"),
+    refreshCache: false,
+    searchPath: "",
+  });
 });
 
 test("an empty variable counts as unset", () => {
@@ -14,9 +22,17 @@ test("each variable sets its setting", () => {
   const settings = readSettings({
     MILLRACE_REDIS_URL: "redis://queue:6379",
     MILLRACE_LOG_LEVEL: "debug",
+    MILLRACE_HOME: "/srv/millrace",
+    MILLRACE_REFRESH_CACHE: "1",
     PATH: "/usr/bin",
   });
-  expect(settings).toEqual({ redisUrl: "redis://queue:6379", logLevel: "debug", searchPath: "/usr/bin" });
+  expect(settings).toEqual({
+    redisUrl: "redis://queue:6379",
+    logLevel: "debug",
+    home: "/srv/millrace",
+    refreshCache: true,
+    searchPath: "/usr/bin",
+  });
 });
 
 test("it reads the environment of this process unless given another", () => {

@@ -1,3 +1,5 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
 import { InvalidOptionError } from "./errors.ts";
 
 /** Log levels of pino, from the most to the least talkative. */
@@ -10,6 +12,10 @@ export interface Settings {
   readonly redisUrl: string | undefined;
   /** `MILLRACE_LOG_LEVEL`: the least level that run loggers write. Default `info`. */
   readonly logLevel: LogLevel;
+  /** `MILLRACE_HOME`: the directory for what Millrace keeps on this machine. Default `.millrace` in the user's home. */
+  readonly home: string;
+  /** `MILLRACE_REFRESH_CACHE`: `1` or `true` makes every task run although its result is cached. Default no. */
+  readonly refreshCache: boolean;
   /** `PATH`: where programs such as `redis-server` are looked for. */
   readonly searchPath: string;
 }
@@ -23,6 +29,8 @@ export function readSettings(environment: NodeJS.ProcessEnv = process.env): Sett
   return {
     redisUrl: environment.MILLRACE_REDIS_URL || undefined,
     logLevel,
+    home: environment.MILLRACE_HOME || join(homedir(), ".millrace"),
+    refreshCache: ["1", "true"].includes(environment.MILLRACE_REFRESH_CACHE ?? ""),
     searchPath: environment.PATH ?? "",
   };
 }

@@ -1,10 +1,17 @@
 import type { CallSite } from "./call-site.ts";
 import type { Hook, TaskRunInfo } from "./hooks.ts";
+import type { ResultStore } from "./result-store.ts";
 import type { RetryPolicy } from "./retry.ts";
 import type { State } from "./state.ts";
 
 /** May return a promise. One that throws counts as no. */
 export type RetryCondition = (run: TaskRunInfo, failed: State) => unknown;
+
+/** Gives the key under which the result of a call is kept; null or undefined: it is not. May return a promise. */
+export type CacheKeyFn<Args extends readonly unknown[]> = (
+  run: TaskRunInfo,
+  args: Args,
+) => string | null | undefined | PromiseLike<string | null | undefined>;
 
 /** A task with its options filled in: what the engine, the runners and the workers read. Immutable. */
 export interface TaskDefinition extends RetryPolicy {
@@ -13,11 +20,19 @@ export interface TaskDefinition extends RetryPolicy {
   readonly description: string | undefined;
   readonly version: string | undefined;
   readonly tags: readonly string[];
+  readonly taskRunName: string | ((run: TaskRunInfo) => string) | undefined;
+  /** How long an attempt may take; undefined or 0: as long as it needs. */
+  readonly timeoutSeconds: number | undefined;
   /** How many times a call may be in a thread or process that dies, and be run again. */
   readonly crashRetries: number;
   readonly logConsole: boolean;
   /** Asked after a failed attempt, when another is left: shall it be made? */
   readonly retryConditionFn: RetryCondition | undefined;
+  readonly cacheKeyFn: CacheKeyFn<never> | undefined;
+  readonly cacheExpirationSeconds: number | undefined;
+  readonly refreshCache: boolean | undefined;
+  readonly persistResult: boolean | undefined;
+  readonly resultStore: ResultStore | undefined;
   readonly onRunning: readonly Hook<TaskRunInfo>[];
   readonly onCompletion: readonly Hook<TaskRunInfo>[];
   readonly onFailure: readonly Hook<TaskRunInfo>[];
@@ -31,10 +46,17 @@ export const TASK_DEFAULTS = {
   description: undefined,
   version: undefined,
   tags: [],
+  taskRunName: undefined,
+  timeoutSeconds: undefined,
   retries: 0,
   retryDelaySeconds: 0,
   retryJitterFactor: 0,
   retryConditionFn: undefined,
+  cacheKeyFn: undefined,
+  cacheExpirationSeconds: undefined,
+  refreshCache: undefined,
+  persistResult: undefined,
+  resultStore: undefined,
   onRunning: [],
   onCompletion: [],
   onFailure: [],

@@ -3,7 +3,8 @@ import { keepLogs } from "../testing/logs.ts";
 import { getRunContext } from "./context.ts";
 import { InvalidOptionError, UnknownOptionError, UnnamedError } from "./errors.ts";
 import { flow } from "./flow.ts";
-import { type TaskCallOptions, type TaskOptions, task } from "./task.ts";
+import { task } from "./task.ts";
+import type { TaskCallOptions, TaskOptions } from "./task-options.ts";
 
 keepLogs();
 

@@ -5,7 +5,8 @@ import { flow } from "./flow.ts";
 import type { FlowRun } from "./flow-run.ts";
 import type { TaskFuture } from "./future.ts";
 import { Failed } from "./state.ts";
-import { type TaskOptions, task } from "./task.ts";
+import { task } from "./task.ts";
+import type { TaskOptions } from "./task-options.ts";
 
 const logs = keepLogs();
 const boom = new Error("boom");

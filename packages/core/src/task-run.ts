@@ -1,30 +1,27 @@
-import { EncodedValue } from "./codec.ts";
 import type { Dependencies } from "./dependencies.ts";
-import { describe, UnfinishedRunError } from "./errors.ts";
+import { replaceFutures } from "./dependencies.ts";
+import { describe, SelfDependencyError } from "./errors.ts";
 import type { TaskFuture } from "./future.ts";
 import { callHooks, type Hook, type TaskRunInfo } from "./hooks.ts";
+import { KeptResult } from "./kept-result.ts";
+import type { Slots } from "./limiter.ts";
 import { taskRunLogger } from "./logger.ts";
 import { nextRetryDelayMs } from "./retry.ts";
-import { runError } from "./run-error.ts";
-import type { RunScope } from "./run-scope.ts";
+import { emitRunEvent, isObserved, summaryOf } from "./run-events.ts";
+import { checkedName, fillTemplate } from "./run-name.ts";
+import type { PositionedRun } from "./run-positions.ts";
+import { type FinalListener, RunRecord } from "./run-record.ts";
+import type { RunScope, ScopeMember } from "./run-scope.ts";
 import { State, type StateType } from "./state.ts";
 import type { RetryCondition, TaskDefinition } from "./task-definition.ts";
 import type { Call, Outcome } from "./task-runner.ts";
 
-/** Told once when a run is final. */
-interface FinalListener {
-  runIsFinal(): void;
-}
-
 /**
- * One task run, and the loop that takes it through its states: wait for inputs, execute, look at the outcome, perhaps
- * again, finish. The loop runs where the task is called; only the attempts happen elsewhere.
- *
- * A million of these exist at once, so the record is compact: a number instead of a UUID, no promise until somebody
- * waits, no State until somebody looks. (A plain engine with a UUID, a promise and three states per run took 8 to
- * 12 µs and 2.3 KB a task; a compact one 1.2 to 1.7 µs and 0.7 KB.)
+ * One task run, and the loop that takes it through its states: wait for inputs, look into the cache, wait for a slot,
+ * execute, look at the outcome, perhaps again, finish. The loop runs where the task is called; only the attempts
+ * happen elsewhere.
  */
-export class TaskRun implements Call, FinalListener {
+export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMember, PositionedRun {
   readonly task: TaskDefinition;
   readonly args: readonly unknown[];
   readonly scope: RunScope;
@@ -35,45 +32,73 @@ export class TaskRun implements Call, FinalListener {
   hasInputs = false;
   private upstream: readonly Dependencies[] | undefined;
   private waitingFor = 0;
-  private type: StateType = "PENDING";
-  private stateName: string | undefined;
-  private message = "";
-  private timestamp = Date.now();
-  /** The value, perhaps still encoded, of a completed run; the error of one that failed. */
-  private payload: unknown;
-  private listeners: FinalListener[] | undefined;
+  /** What a run has only in unusual cases: most of a million have none of it. */
+  private extras: Extras | undefined;
 
-  constructor(task: TaskDefinition, args: readonly unknown[], scope: RunScope, tags: readonly string[]) {
+  constructor(
+    task: TaskDefinition,
+    args: readonly unknown[],
+    scope: RunScope,
+    tags: readonly string[],
+    number: number,
+  ) {
+    super();
     this.task = task;
     this.args = args;
     this.scope = scope;
     this.tags = tags;
-    this.number = scope.opened();
+    this.number = number;
+    scope.opened(this);
   }
 
   get taskRunId(): string {
     return `${this.scope.id}-${this.number}`;
   }
 
+  get taskRunName(): string {
+    return this.extras?.name ?? `${this.task.name}-${this.number}`;
+  }
+
+  get givenName(): string | undefined {
+    return this.extras?.name;
+  }
+
   get flowRunId(): string {
-    return this.scope.flowRunId;
+    return this.scope.owner.flowRunId;
   }
 
   get flowName(): string {
-    return this.scope.flowName;
+    return this.scope.owner.flowName;
+  }
+
+  get flowRunName(): string {
+    return this.scope.owner.flowRunName;
   }
 
   get logConsole(): boolean {
-    return this.scope.logConsole || this.task.logConsole;
+    return this.scope.owner.logConsole || this.task.logConsole;
   }
 
-  // ---- The loop --------------------------------------------------------------------------------------------------
+  get timeoutSeconds(): number | undefined {
+    return this.task.timeoutSeconds || undefined;
+  }
+
+  /** The names under which this run, or one that it is made in, holds slots. */
+  get heldLimits(): readonly string[] {
+    return this.extras?.limits ?? this.scope.owner.heldLimits;
+  }
+
+  // ---- Before it runs --------------------------------------------------------------------------------------------
 
   /** Starts the run: at once, or when everything upstream is final. */
   start(inputs: Dependencies | undefined, waitFor: Dependencies | undefined): void {
     this.hasInputs = inputs !== undefined;
     if (inputs !== undefined || waitFor !== undefined) {
       this.upstream = [inputs, waitFor].filter((dependencies) => dependencies !== undefined);
+      if (isObserved()) {
+        const inputs = this.upstream.flatMap(({ futures }) => futures.map((future) => future.taskRunId));
+        this.extra().inputs = [...new Set(inputs)];
+      }
       for (const { futures } of this.upstream) {
         for (const { run } of futures) {
           if (run.isFinal()) continue;
@@ -82,24 +107,76 @@ export class TaskRun implements Call, FinalListener {
         }
       }
     }
+    this.emit();
     if (this.waitingFor === 0) this.upstreamIsFinal();
   }
 
   /** One of the runs upstream is final. */
   runIsFinal(): void {
     this.waitingFor--;
-    if (this.waitingFor === 0) this.upstreamIsFinal();
+    if (this.waitingFor === 0 && !this.isFinal()) this.upstreamIsFinal();
   }
 
   private upstreamIsFinal(): void {
     const missing = this.upstream?.flatMap(missingIn)[0];
     this.upstream = undefined;
-    if (missing === undefined) this.execute();
-    else {
+    const { cancelMessage } = this.scope;
+    // Else runs would end NotReady behind those of their scope that were cancelled a moment before them.
+    if (cancelMessage !== undefined) this.cancel(cancelMessage);
+    else if (missing !== undefined) {
       const message = `Upstream task run '${missing.taskRunId}' did not reach a 'COMPLETED' state.`;
       this.finish("PENDING", undefined, message, "NotReady");
-    }
+    } else if (this.task.taskRunName !== undefined || this.task.cacheKeyFn !== undefined) {
+      void this.prepare();
+    } else this.beginAttempt();
   }
+
+  /** What needs the inputs' values: the run's name, and a look into the cache. */
+  private async prepare(): Promise<void> {
+    try {
+      const { taskRunName } = this.task;
+      if (taskRunName !== undefined) this.extra().name = nameOf(taskRunName, this.info());
+    } catch (error) {
+      return this.threw(error, false);
+    }
+    if (this.task.cacheKeyFn !== undefined) {
+      const hit = await this.keptResult().find(this.info(), this.interruption().signal);
+      if (this.isFinal()) return this.extras?.kept?.abandon();
+      if (hit !== undefined) return this.finish("COMPLETED", hit.value, "", "Cached");
+    }
+    this.beginAttempt();
+  }
+
+  /** Takes the slots that the run's tags need, and then executes. A run that is tried again takes them again. */
+  private beginAttempt(): void {
+    const { owner } = this.scope;
+    const { limiter } = owner.services;
+    const limits =
+      this.tags.length === 0
+        ? this.tags
+        : this.tags.filter((tag) => limiter.isLimited(tag) && !owner.heldLimits.includes(tag));
+    if (limits.length === 0) this.execute();
+    else void this.executeInSlots(limits);
+  }
+
+  private async executeInSlots(names: readonly string[]): Promise<void> {
+    this.enter("PENDING", "AwaitingConcurrencySlot", `Waits for a slot of ${names.join(", ")}.`);
+    const { limiter } = this.scope.owner.services;
+    const { signal } = this.interruption();
+    try {
+      const request = { names, slots: 1, holder: this.taskRunId, isRate: false, signal };
+      const slots = await limiter.acquire(request);
+      if (this.isFinal()) return slots.release();
+      this.extra().slots = slots;
+      this.extra().limits = [...this.scope.owner.heldLimits, ...names];
+    } catch (error) {
+      if (!this.isFinal()) this.threw(error, false);
+      return;
+    }
+    this.execute();
+  }
+
+  // ---- The loop --------------------------------------------------------------------------------------------------
 
   private execute(): void {
     this.attempt++;
@@ -112,20 +189,41 @@ export class TaskRun implements Call, FinalListener {
   settle(outcome: Outcome): void {
     if (this.settledAttempt === this.attempt) return; // A second report of the same attempt: the first one won.
     this.settledAttempt = this.attempt;
+    this.releaseSlots();
     if (outcome.type === "returned") this.returned(outcome.value);
+    else if (this.extras?.cancelMessage !== undefined) this.finishCancelled();
+    else if (outcome.type === "cancelled") this.finishCancelled();
     else if (outcome.type === "crashed") this.finish("CRASHED", outcome.error, outcome.error.message);
+    else if (outcome.type === "timed-out") this.timedOut(outcome.error);
     else this.threw(outcome.error, outcome.retriable);
   }
 
   private returned(value: unknown): void {
-    if (!(value instanceof State)) this.finish("COMPLETED", value, "");
+    if (!(value instanceof State)) this.completed(value, "", undefined);
+    else if (value.type === "COMPLETED") this.completed(value.data, value.message, value.name);
     else if (value.type === "FAILED") this.failed(value.data, value.message, value.name, true);
     else this.finish(value.type, value.data, value.message, value.name);
+  }
+
+  /** Keeps the value first, when it is to be kept: an equal call that is made afterwards must find it. */
+  private completed(value: unknown, message: string, name: string | undefined): void {
+    const { persistResult = this.scope.owner.services.persistResult } = this.task;
+    if (!persistResult && this.extras?.kept === undefined) this.finish("COMPLETED", value, message, name);
+    else {
+      const kept = this.keptResult().keep(this.info(), value, persistResult);
+      void kept.then(() => {
+        if (!this.isFinal()) this.finish("COMPLETED", value, message, name);
+      });
+    }
   }
 
   private threw(error: unknown, retriable: boolean): void {
     const what = error instanceof Error ? `${error.name}: ${error.message}` : describe(error);
     this.failed(error, `Task run encountered an exception: ${what}`, undefined, retriable);
+  }
+
+  private timedOut(error: Error): void {
+    this.failed(error, error.message, "TimedOut", true);
   }
 
   private failed(error: unknown, message: string, name: string | undefined, retriable: boolean): void {
@@ -139,9 +237,11 @@ export class TaskRun implements Call, FinalListener {
     else if (retryConditionFn === undefined) this.retry(delayMs, error);
     else {
       const failed = new State("FAILED", { ...(name !== undefined && { name }), message, data: error });
-      void this.isRetryWanted(retryConditionFn, failed).then((isWanted) =>
-        isWanted ? this.retry(delayMs, error) : end(),
-      );
+      void this.isRetryWanted(retryConditionFn, failed).then((isWanted) => {
+        if (this.isFinal()) return; // It was cancelled meanwhile.
+        if (isWanted) this.retry(delayMs, error);
+        else end();
+      });
     }
   }
 
@@ -156,11 +256,68 @@ export class TaskRun implements Call, FinalListener {
 
   private retry(delayMs: number, error: unknown): void {
     taskRunLogger(this).warn({ err: error, delayMs }, "task run failed, will be tried again");
-    if (delayMs === 0) this.execute();
+    if (delayMs === 0) this.beginAttempt();
     else {
       this.enter("SCHEDULED", "AwaitingRetry");
-      setTimeout(() => this.execute(), delayMs);
+      this.extra().retryTimer = setTimeout(() => this.beginAttempt(), delayMs);
     }
+  }
+
+  // ---- The end ---------------------------------------------------------------------------------------------------
+
+  /** Ends the run early: at once when it waits, as soon as its runner has ended the attempt when it runs. */
+  cancel(message: string): void {
+    if (this.isFinal() || this.extras?.cancelMessage !== undefined) return;
+    this.extra().cancelMessage = message;
+    if (this.type === "RUNNING" && this.settledAttempt < this.attempt) this.scope.session.cancel(this);
+    else this.finishCancelled();
+  }
+
+  private finishCancelled(): void {
+    const { cancelMessage = "The task run was cancelled.", interruption, retryTimer } = this.extras ?? {};
+    clearTimeout(retryTimer);
+    this.finish("CANCELLED", undefined, cancelMessage);
+    interruption?.abort();
+  }
+
+  private finish(type: StateType, payload: unknown, message: string, name?: string): void {
+    this.payload = payload;
+    this.enter(type, name, message);
+    if (type !== "COMPLETED") this.extras?.kept?.abandon();
+    if (type === "COMPLETED" && name !== "Cached") this.callHooks(this.task.onCompletion);
+    else if (type === "FAILED") this.callHooks(this.task.onFailure);
+    this.scope.tally.add(this.finalKind() ?? "failed", this.number, () => this.error());
+    this.announce();
+  }
+
+  protected override leave(): void {
+    this.scope.closed(this);
+  }
+
+  private releaseSlots(): void {
+    if (this.extras?.slots === undefined) return;
+    this.extras.slots.release();
+    this.extras.slots = undefined;
+    this.extras.limits = undefined;
+  }
+
+  // ---- What others learn -----------------------------------------------------------------------------------------
+
+  protected override enter(type: StateType, name?: string, message?: string): void {
+    super.enter(type, name, message);
+    this.emit();
+  }
+
+  private emit(): void {
+    if (!isObserved()) return;
+    const { taskRunId, taskRunName, flowRunId, attempt, tags, task } = this;
+    emitRunEvent("task-run-state", {
+      ...{ taskRunId, taskName: task.name, taskRunName, taskVersion: task.version, flowRunId, attempt, tags },
+      parentTaskRunId: this.scope.owner.taskRunId,
+      childFlowRunId: undefined,
+      inputs: this.extras?.inputs ?? [],
+      state: summaryOf(this.state()),
+    });
   }
 
   private callHooks(hooks: readonly Hook<TaskRunInfo>[]): void {
@@ -171,133 +328,50 @@ export class TaskRun implements Call, FinalListener {
   }
 
   private info(): TaskRunInfo {
-    const { taskRunId, flowRunId, flowName, attempt, tags } = this;
-    return { taskRunId, taskName: this.task.name, flowRunId, flowName, attempt, tags };
+    const { taskRunId, taskRunName, flowRunId, flowName, flowRunName, attempt, tags, task } = this;
+    const parameters = () =>
+      this.hasInputs ? (replaceFutures(this.args, (future) => future.run.input()) as unknown[]) : this.args;
+    return {
+      ...{ taskRunId, taskRunName, flowRunId, flowName, flowRunName, attempt, tags },
+      taskName: task.name,
+      taskVersion: task.version,
+      get taskSource() {
+        return task.fn.toString();
+      },
+      get parameters() {
+        return parameters();
+      },
+    };
   }
 
-  private enter(type: StateType, name?: string): void {
-    this.type = type;
-    this.stateName = name;
-    this.timestamp = Math.max(this.timestamp, Date.now());
+  private extra(): Extras {
+    this.extras ??= {};
+    return this.extras;
   }
 
-  private finish(type: StateType, payload: unknown, message: string, name?: string): void {
-    this.enter(type, name);
-    this.payload = payload;
-    this.message = message;
-    if (type === "COMPLETED") this.callHooks(this.task.onCompletion);
-    else if (type === "FAILED") this.callHooks(this.task.onFailure);
-    this.scope.tally.add(this.kind(), this.number, () => this.error());
-    announceFinal(this);
+  private keptResult(): KeptResult {
+    const store = this.task.resultStore ?? this.scope.owner.services.resultStore;
+    this.extra().kept ??= new KeptResult(this.task, store, () => taskRunLogger(this));
+    return this.extras?.kept as KeptResult;
   }
 
-  private kind(): "completed" | "cancelled" | "failed" | "notReady" {
-    if (this.type === "COMPLETED") return "completed";
-    if (this.type === "CANCELLED") return "cancelled";
-    return this.type === "PENDING" ? "notReady" : "failed";
+  private interruption(): AbortController {
+    this.extra().interruption ??= new AbortController();
+    return this.extras?.interruption as AbortController;
   }
+}
 
-  // ---- What a future shows ---------------------------------------------------------------------------------------
-
-  isFinal(): boolean {
-    return (
-      this.type !== "RUNNING" &&
-      this.type !== "SCHEDULED" &&
-      (this.type !== "PENDING" || this.stateName === "NotReady")
-    );
-  }
-
-  state(): State {
-    return new State(this.type, {
-      ...(this.stateName !== undefined && { name: this.stateName }),
-      message: this.message,
-      data: this.type === "COMPLETED" ? this.valueOrError() : this.payload,
-      timestamp: this.timestamp,
-      runId: this.taskRunId,
-    });
-  }
-
-  /** What a call that depends on this run gets for it: the value, or the error of a failure that it allows. */
-  input(): unknown {
-    return this.type === "COMPLETED" ? this.value() : this.error();
-  }
-
-  /** The same as it came, perhaps encoded: for a runner that passes it on. */
-  rawInput(): unknown {
-    return this.type === "COMPLETED" ? this.payload : this.error();
-  }
-
-  /** Does the run let another start that needs it? */
-  lets(isFailureAllowed: boolean): boolean {
-    return this.type === "COMPLETED" || (isFailureAllowed && this.type === "FAILED");
-  }
-
-  /** The value of a completed run. @throws DecodeError when its bytes hold a type that is not registered here */
-  value(): unknown {
-    return this.payload instanceof EncodedValue ? this.payload.value() : this.payload;
-  }
-
-  /** For a state, which somebody may look at while many runs are told that one is final: this must not throw. */
-  private valueOrError(): unknown {
-    try {
-      return this.value();
-    } catch (error) {
-      return error;
-    }
-  }
-
-  onFinal(listener: FinalListener): void {
-    if (this.listeners === undefined) this.listeners = [listener];
-    else this.listeners.push(listener);
-  }
-
-  result(): Promise<unknown> {
-    const result = new Promise((resolve, reject) => {
-      const settle = () => {
-        if (this.type !== "COMPLETED") return reject(this.error());
-        try {
-          resolve(this.value());
-        } catch (error) {
-          reject(error);
-        }
-      };
-      if (this.isFinal()) settle();
-      else this.onFinal({ runIsFinal: settle });
-    });
-    result.catch(ignore); // Nobody need await it: the failure counts in the flow's state.
-    return result;
-  }
-
-  wait(timeoutSeconds?: number): Promise<State | undefined> {
-    if (this.isFinal()) return Promise.resolve(this.state());
-    return new Promise((resolve) => {
-      const timer =
-        timeoutSeconds === undefined
-          ? undefined
-          : setTimeout(() => resolve(undefined), timeoutSeconds * 1000);
-      this.onFinal({
-        runIsFinal: () => {
-          clearTimeout(timer);
-          resolve(this.state());
-        },
-      });
-    });
-  }
-
-  /** What to throw at whoever asks for the value of a run that has none. */
-  error(): unknown {
-    if (this.type === "PENDING")
-      return new UnfinishedRunError(this.taskRunId, this.stateName ?? "", this.message);
-    return runError(this.type, this.payload, this.message, `Task run ${this.taskRunId}`);
-  }
-
-  /** Called by `announceFinal` alone. */
-  tellListeners(): void {
-    const { listeners } = this;
-    this.listeners = undefined;
-    if (listeners !== undefined) for (const listener of listeners) listener.runIsFinal();
-    this.scope.closed();
-  }
+interface Extras {
+  name?: string;
+  inputs?: readonly string[];
+  kept?: KeptResult;
+  slots?: Slots | undefined;
+  limits?: readonly string[] | undefined;
+  /** Ends what the run waits for before its attempt. */
+  interruption?: AbortController;
+  retryTimer?: NodeJS.Timeout;
+  /** Set once somebody asked for the end of the run. */
+  cancelMessage?: string;
 }
 
 /** The futures that keep a run from starting, now that they are final. */
@@ -305,22 +379,15 @@ function missingIn({ futures, tolerated }: Dependencies): TaskFuture<unknown>[] 
   return futures.filter((future) => !future.run.lets(tolerated.has(future)));
 }
 
-function ignore(): void {}
-
-/**
- * Tells those that wait for a run. A list and not recursion: a failure at the head of a chain makes every run behind
- * it NotReady, and a chain of 100,000 would overflow the stack.
- */
-const announcing: TaskRun[] = [];
-let isAnnouncing = false;
-
-function announceFinal(run: TaskRun): void {
-  announcing.push(run);
-  if (isAnnouncing) return;
-  isAnnouncing = true;
-  try {
-    for (let next = announcing.pop(); next !== undefined; next = announcing.pop()) next.tellListeners();
-  } finally {
-    isAnnouncing = false;
+/** @throws SelfDependencyError when a run made in `scope` with these inputs would wait for itself */
+export function refuseSelfDependency(scope: RunScope, ...dependencies: (Dependencies | undefined)[]): void {
+  for (const { futures } of dependencies.filter((some) => some !== undefined)) {
+    const own = futures.find(({ run }) => !run.isFinal() && scope.owner.isWithin(run));
+    if (own !== undefined) throw new SelfDependencyError(own.taskRunId);
   }
+}
+
+function nameOf(taskRunName: NonNullable<TaskDefinition["taskRunName"]>, info: TaskRunInfo): string {
+  if (typeof taskRunName === "string") return fillTemplate("taskRunName", taskRunName, info.parameters);
+  return checkedName("taskRunName", taskRunName(info));
 }

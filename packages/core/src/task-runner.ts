@@ -1,3 +1,6 @@
+import type { AttemptInfo } from "./attempt.ts";
+import type { ScopeOwner } from "./run-scope.ts";
+import type { SessionServices } from "./run-services.ts";
 import type { TaskDefinition } from "./task-definition.ts";
 
 /**
@@ -11,18 +14,24 @@ export interface TaskRunner {
 }
 
 /** The runner at work for one flow run. */
-export interface RunnerSession {
+export interface RunnerSession extends SessionServices {
   /**
    * Takes a call whose inputs are all there, and executes it once. Returns at once, never throws, and calls
    * `call.settle` exactly once, later.
    */
   submit(call: Call): void;
+  /**
+   * Asks for the end of a call that was submitted: it is dropped when it waits; when it runs, its signal fires, and
+   * where the runner can, it is stopped should it go on. Its outcome is `cancelled`, unless it ended in another way
+   * first. A call that has settled is left alone. Returns at once, never throws.
+   */
+  cancel(call: Call): void;
   /** Ends the session, when every submitted call has settled. Never rejects; safe to call twice. */
   close(): Promise<void>;
 }
 
 /** What a runner is given to execute once: one attempt of one task run. */
-export interface Call {
+export interface Call extends AttemptInfo {
   readonly task: TaskDefinition;
   /** As the user gave them: futures, at any depth, are in place of their values. They are all completed. */
   readonly args: readonly unknown[];
@@ -32,21 +41,15 @@ export interface Call {
   readonly scope: CallScope;
   /** `<scope id>-<number>` is the task run's id. */
   readonly number: number;
-  readonly taskRunId: string;
-  readonly flowRunId: string;
-  readonly flowName: string;
-  /** Counted from 1. */
-  readonly attempt: number;
-  readonly tags: readonly string[];
-  readonly logConsole: boolean;
+  /** The run's name when it is not `<task name>-<number>`. */
+  readonly givenName: string | undefined;
   settle(outcome: Outcome): void;
 }
 
+/** What the calls made inside one run have in common. */
 export interface CallScope {
   readonly id: string;
-  readonly flowRunId: string;
-  readonly flowName: string;
-  readonly logConsole: boolean;
+  readonly owner: ScopeOwner;
 }
 
 /**
@@ -57,5 +60,9 @@ export type Outcome =
   | { readonly type: "returned"; readonly value: unknown }
   /** The user's function threw, or the user's input or module is at fault. `retriable`: would trying again help? */
   | { readonly type: "threw"; readonly error: unknown; readonly retriable: boolean }
+  /** The attempt took longer than `timeoutSeconds`. */
+  | { readonly type: "timed-out"; readonly error: Error }
+  /** It was ended because `cancel` asked for it. */
+  | { readonly type: "cancelled" }
   /** The world around the user's function is at fault. */
   | { readonly type: "crashed"; readonly error: Error };

@@ -1,109 +1,27 @@
-import { AllowFailure } from "./annotations.ts";
 import { callSite, moduleUrlOf } from "./call-site.ts";
 import { activeContext, activeTags, union } from "./context.ts";
 import { findDependencies, findDependenciesInArguments } from "./dependencies.ts";
-import { runDetached } from "./detached.ts";
+import { detachedScope, runDetached } from "./detached.ts";
 import { FlowRunEndedError, InvalidOptionError, MissingContextError, UnnamedError } from "./errors.ts";
 import { TaskFuture, TaskFutureList } from "./future.ts";
-import { type Hook, hookList, type TaskRunInfo } from "./hooks.ts";
 import { isMapped, type MapArguments, type MapArgumentsOrFutures, mapArguments } from "./map.ts";
 import * as rules from "./options.ts";
-import { registerTask } from "./registry.ts";
-import { MAX_RETRY_DELAYS } from "./retry.ts";
-import { RunScope } from "./run-scope.ts";
-import { type RetryCondition, TASK_DEFAULTS, type TaskDefinition } from "./task-definition.ts";
-import { TaskRun } from "./task-run.ts";
+import { registerTask, registrationModule } from "./registry.ts";
+import type { RunPositions } from "./run-positions.ts";
+import type { RunScope } from "./run-scope.ts";
+import { TASK_DEFAULTS, type TaskDefinition } from "./task-definition.ts";
+import {
+  settled,
+  type TaskCallOptions,
+  type TaskOptions,
+  taskCallOptionRules,
+  taskOptionRules,
+  type WaitFor,
+} from "./task-options.ts";
+import { refuseSelfDependency, TaskRun } from "./task-run.ts";
 import type { RunnerSession } from "./task-runner.ts";
 import type { ArgumentsOrFutures, Resolved } from "./types.ts";
 import { inWorkerMode, never } from "./worker-mode.ts";
-
-export interface TaskOptions {
-  /** Default: the function's name. With its module, it is how a worker finds the task. */
-  readonly name?: string;
-  /** For people. Default: none. */
-  readonly description?: string;
-  /** For people. Default: none. */
-  readonly version?: string;
-  /** Added to the tags of every run of this task. Default: none. */
-  readonly tags?: readonly string[];
-  /** Attempts after a failed first one. Default: 0. */
-  readonly retries?: number;
-  /** Wait before a retry: one number, one per retry (the last repeats), or a function that gives them. Default: 0. */
-  readonly retryDelaySeconds?: number | readonly number[] | ((retries: number) => readonly number[]);
-  /** Varies each delay around its value, to at most delay × (1 + factor). Default: 0, the delay as given. */
-  readonly retryJitterFactor?: number;
-  /**
-   * Asked after a failed attempt, when another is left: shall it be made? May return a promise; one that throws counts
-   * as no. Default: always.
-   */
-  readonly retryConditionFn?: RetryCondition;
-  /** Called with each attempt that starts. Default: none. */
-  readonly onRunning?: readonly Hook<TaskRunInfo>[];
-  /** Called when a run is COMPLETED. Default: none. */
-  readonly onCompletion?: readonly Hook<TaskRunInfo>[];
-  /** Called when a run is FAILED, after its last attempt. Default: none. */
-  readonly onFailure?: readonly Hook<TaskRunInfo>[];
-  /** How often a call whose thread or process died is run again before the run is CRASHED. Default: 3. */
-  readonly crashRetries?: number;
-  /** Sends what the task writes to `console` to its run logger. Default: false. */
-  readonly logConsole?: boolean;
-  /** The module that workers import to find this task: `import.meta.url`. For bundled code. Default: where it is defined. */
-  readonly module?: string;
-}
-
-export interface TaskCallOptions extends Omit<TaskOptions, "name" | "module"> {
-  /** Runs start only when these are completed; their values are not used. */
-  readonly waitFor?: WaitFor;
-}
-
-/** Futures to wait for; in `allowFailure`, one that may have failed. */
-type WaitFor = readonly (TaskFuture<unknown> | AllowFailure<unknown>)[];
-
-const optionRules: rules.OptionRules<TaskOptions> = {
-  name: rules.text,
-  description: rules.anyText,
-  version: rules.text,
-  tags: rules.texts,
-  retries: rules.wholeNumber(0),
-  retryDelaySeconds: {
-    expected: `a number of 0 or more, an array of 1 to ${MAX_RETRY_DELAYS} of them, or a function that gives one`,
-    accepts: (value) =>
-      typeof value === "function" || rules.finiteNumber(0).accepts(value) || isDelayList(value),
-  },
-  retryJitterFactor: rules.finiteNumber(0),
-  retryConditionFn: rules.func,
-  onRunning: hookList,
-  onCompletion: hookList,
-  onFailure: hookList,
-  crashRetries: rules.wholeNumber(0),
-  logConsole: rules.flag,
-  module: {
-    expected: "the `file:` URL or the absolute path of a module, such as import.meta.url",
-    accepts: (value) => typeof value === "string" && moduleUrlOf(value) !== undefined,
-  },
-};
-
-// Without those of a task's identity: by another name or module, no worker would find the task.
-const { name: _name, module: _module, ...optionRulesOfRuns } = optionRules;
-
-const callOptionRules: rules.OptionRules<TaskCallOptions> = {
-  ...optionRulesOfRuns,
-  waitFor: {
-    expected: "an array of futures",
-    accepts: (value) =>
-      Array.isArray(value) &&
-      value.every((item) => item instanceof TaskFuture || item instanceof AllowFailure),
-  },
-};
-
-function isDelayList(value: unknown): value is readonly number[] {
-  return (
-    Array.isArray(value) &&
-    value.length > 0 &&
-    value.length <= MAX_RETRY_DELAYS &&
-    value.every(rules.finiteNumber(0).accepts)
-  );
-}
 
 /** A function that can run as a task: called, submitted, or mapped. */
 export interface Task<Args extends readonly unknown[], R> {
@@ -119,7 +37,7 @@ export interface Task<Args extends readonly unknown[], R> {
   map(...args: MapArguments<Args>): TaskFutureList<R>;
   map(...args: MapArgumentsOrFutures<Args>): Promise<TaskFutureList<R>>;
   /** The same task with other options; 0, false and empty lists override as any value does. */
-  withOptions(options: TaskCallOptions): Task<Args, R>;
+  withOptions(options: TaskCallOptions<NoInfer<Args>>): Task<Args, R>;
 }
 
 /**
@@ -130,15 +48,15 @@ export interface Task<Args extends readonly unknown[], R> {
  */
 export function task<Args extends readonly unknown[], R>(fn: (...args: Args) => R): Task<Args, Resolved<R>>;
 export function task<Args extends readonly unknown[], R>(
-  options: TaskOptions,
+  options: TaskOptions<NoInfer<Args>>,
   fn: (...args: Args) => R,
 ): Task<Args, Resolved<R>>;
 export function task<Args extends readonly unknown[], R>(
-  first: TaskOptions | ((...args: Args) => R),
+  first: TaskOptions<NoInfer<Args>> | ((...args: Args) => R),
   second?: (...args: Args) => R,
 ): Task<Args, Resolved<R>> {
   const [options, fn] = typeof first === "function" ? [{}, first] : [first, second];
-  rules.checkOptions("task()", options, optionRules);
+  rules.checkOptions("task()", options, taskOptionRules);
   if (typeof fn !== "function") throw new InvalidOptionError("the function of task()", "a function", fn);
   const name = options.name ?? fn.name;
   if (name === "") throw new UnnamedError("task");
@@ -152,24 +70,6 @@ export function task<Args extends readonly unknown[], R>(
   };
   registerTask(definition);
   return makeTask(definition, undefined);
-}
-
-/** The options that were given, in the form in which the engine reads them. */
-function settled(
-  { name: _, module: __, ...given }: TaskOptions,
-  knownRetries: number,
-): Partial<TaskDefinition> {
-  const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  if (typeof given.retryDelaySeconds !== "function") return present;
-  const delays = given.retryDelaySeconds(given.retries ?? knownRetries);
-  if (!isDelayList(delays)) {
-    throw new InvalidOptionError(
-      "what retryDelaySeconds of task() gives",
-      optionRules.retryDelaySeconds.expected,
-      delays,
-    );
-  }
-  return { ...present, retryDelaySeconds: delays };
 }
 
 function makeTask<Args extends readonly unknown[], R>(
@@ -194,10 +94,12 @@ function makeTask<Args extends readonly unknown[], R>(
       inputs.catch(() => later.catch(ignore)); // Nobody need await it: the failure counts where it happened.
       return later;
     },
-    withOptions: (given: TaskCallOptions) => {
-      rules.checkOptions("withOptions()", given, callOptionRules);
-      const { waitFor: newWaitFor = waitFor, ...options } = given;
-      return makeTask<Args, R>({ ...definition, ...settled(options, definition.retries) }, newWaitFor);
+    withOptions: (given: TaskCallOptions<Args>) => {
+      const overrides = rules.checkOverrides("withOptions()", given, taskCallOptionRules, TASK_DEFAULTS);
+      const { waitFor: newWaitFor = given.waitFor === null ? undefined : waitFor, ...options } =
+        overrides.given;
+      const base = { ...definition, ...overrides.resets };
+      return makeTask<Args, R>({ ...base, ...settled(options, base.retries) }, newWaitFor);
     },
   };
   const call = (...args: unknown[]): Promise<unknown> => {
@@ -221,7 +123,7 @@ function currentScope(taskName: string, how: string): RunScope {
   const context = activeContext();
   if (context === undefined) throw new MissingContextError(`"${taskName}".${how}()`);
   const scope = context.scope();
-  if (scope.ended) throw new FlowRunEndedError(taskName, scope.flowRunId);
+  if (scope.ended) throw new FlowRunEndedError(taskName, scope.owner.flowRunId);
   return scope;
 }
 
@@ -233,17 +135,37 @@ function startRun(
 ): TaskRun {
   // First: a getter among the arguments may throw, and a run that is made must end.
   const inputs = findDependenciesInArguments(args);
-  const run = new TaskRun(definition, args, scope, union(activeTags(), definition.tags));
-  run.start(inputs, findDependencies(waitFor));
+  const awaited = findDependencies(waitFor);
+  if (inputs !== undefined || awaited !== undefined) refuseSelfDependency(scope, inputs, awaited);
+  const tags = union(activeTags(), definition.tags);
+  const start = (number: number) => {
+    const run = new TaskRun(definition, args, scope, tags, number);
+    run.start(inputs, awaited);
+    return run;
+  };
+  const { positions } = scope;
+  if (positions !== undefined) return runAtPosition(definition, scope, positions, start);
+  return start(scope.nextNumber());
+}
+
+/** The run that an earlier attempt of the flow made at this place, when it completed; else a new one with its number. */
+function runAtPosition(
+  definition: TaskDefinition,
+  scope: RunScope,
+  positions: RunPositions,
+  make: (number: number) => TaskRun,
+): TaskRun {
+  const key = `${registrationModule(definition)}\n${definition.name}`;
+  const earlier = positions.earlier(key);
+  const isDone = earlier instanceof TaskRun && earlier.finalKind() === "completed";
+  if (isDone) scope.tally.add("completed", earlier.number, ignore);
+  const run = isDone ? earlier : make(earlier?.number ?? scope.nextNumber());
+  positions.place(key, run);
   return run;
 }
 
 function ignore(): void {}
 
 /** Where submits go that must not act (see worker-mode.ts): their runs never start. */
-const IDLE_SESSION: RunnerSession = { submit() {}, async close() {} };
-const IDLE_SCOPE = new RunScope(
-  "idle",
-  { flowRunId: "idle", flowName: "idle", logConsole: false },
-  IDLE_SESSION,
-);
+const IDLE_SESSION: RunnerSession = { submit() {}, cancel() {}, async close() {} };
+const IDLE_SCOPE = detachedScope("idle", "idle", IDLE_SESSION);

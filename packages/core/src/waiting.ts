@@ -47,7 +47,7 @@ export async function wait<R>(
  * A future as `asCompleted` gives it: the same object, typed without `then`. For `await` and so for TypeScript, a loop
  * over futures is one over their values; this loop is not.
  */
-export type FinalFuture<R> = Pick<TaskFuture<R>, "taskRunId" | "state" | "wait" | "result">;
+export type FinalFuture<R> = Pick<TaskFuture<R>, "taskRunId" | "state" | "wait" | "result" | "cancel">;
 
 /**
  * The futures, each once, in the order in which their runs become final: those that are final already first.

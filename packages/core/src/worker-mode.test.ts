@@ -64,6 +64,7 @@ test("inside a run everything acts: a task may call tasks and flows", async () =
   const { flow, task } = millrace;
   const { runAttempt } = await import("./attempt.ts");
   const { ConcurrentSession } = await import("./concurrent-task-runner.ts");
+  const { defaultServices } = await import("./run-services.ts");
   const { callSite } = await import("./call-site.ts");
   const { TASK_DEFAULTS } = await import("./task-definition.ts");
   const double = task({ name: "double" }, (n: number) => n * 2);
@@ -74,7 +75,7 @@ test("inside a run everything acts: a task may call tasks and flows", async () =
     await inner(3),
     ...(await double.map([4]).results()),
   ];
-  const outcome = await runAttempt(
+  const attempt = runAttempt(
     {
       fn: outer,
       name: "outer",
@@ -83,10 +84,14 @@ test("inside a run everything acts: a task may call tasks and flows", async () =
       module: undefined,
     },
     [],
-    { flowRunId: "run", flowName: "f", taskRunId: "run-0", attempt: 1, tags: [], logConsole: false },
-    () => new ConcurrentSession(),
+    {
+      ...{ flowRunId: "run", flowName: "f", flowRunName: "brisk-otter", taskRunId: "run-0" },
+      ...{ taskRunName: "outer-0", attempt: 1, tags: [], logConsole: false },
+      ...{ timeoutSeconds: undefined, heldLimits: [] },
+    },
+    { services: defaultServices(), openSession: () => new ConcurrentSession() },
   );
-  expect(outcome).toEqual({ type: "returned", value: [2, 4, 6, 8] });
+  expect("outcome" in attempt && (await attempt.outcome)).toEqual({ type: "returned", value: [2, 4, 6, 8] });
 });
 
 test("outside of workers everything acts", async () => {

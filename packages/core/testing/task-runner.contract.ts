@@ -197,8 +197,11 @@ export function taskRunnerContract(
       expect(context).toEqual({
         flowRunId: run.id,
         flowName: "contract",
+        flowRunName: run.flowRunName,
         taskRunId,
         taskName: "context",
+        taskRunName: "context-0",
+        parameters: [],
         attempt: 1,
         tags: ["of-flow", "of-scope", "of-task"],
         logConsole: false,

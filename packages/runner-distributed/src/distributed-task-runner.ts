@@ -125,6 +125,10 @@ class DistributedSession implements RunnerSession {
     this.#dispatcher.submit(call);
   }
 
+  cancel(call: Call): void {
+    this.#dispatcher.cancel(call);
+  }
+
   close(): Promise<void> {
     this.#closed ??= this.#dispatcher.close().then(() => this.#leave());
     return this.#closed;

@@ -13,7 +13,9 @@ import {
   ConcurrentSession,
   decode,
   decodeWithInputs,
+  defaultServices,
   encode,
+  type RunningAttempt,
   runAttempt,
   type TaskDefinition,
 } from "@millrace/core/internal";
@@ -36,6 +38,7 @@ export interface CallRunnerOptions {
 export class CallRunner {
   readonly #options: CallRunnerOptions;
   readonly #chunks: Batch[] = [];
+  readonly #services = defaultServices();
   #isRunning = false;
   #isClosed = false;
   #batchId = "";
@@ -122,22 +125,20 @@ export class CallRunner {
       return undefined;
     }
     const startedAt = performance.now();
-    const info = infoOf(batch.contexts[call.context]!, task, call);
-    const outcome = runAttempt(task, args, info, openSession);
-    if (!(outcome instanceof Promise)) {
-      this.#endWith(call, outcome, startedAt);
+    const { timeoutSeconds } = batch.tasks[call.task]!;
+    const info = infoOf(batch.contexts[call.context]!, task, call, timeoutSeconds);
+    const attempt = runAttempt(task, args, info, { services: this.#services, openSession });
+    if ("type" in attempt) {
+      this.#endWith(call, attempt, startedAt);
       return undefined;
     }
     this.flush(); // It awaits something: others need not wait with it.
-    return this.#untilEnded(outcome, info.taskRunId).then((ended) => this.#endWith(call, ended, startedAt));
+    return this.#untilEnded(attempt, info.taskRunId).then((ended) => this.#endWith(call, ended, startedAt));
   }
 
-  async #untilEnded(outcome: Promise<Outcome>, taskRunId: string): Promise<Outcome> {
-    const failed = new Promise<Outcome>((resolve) => {
-      const fail = (error: unknown) => resolve({ type: "threw", error, retriable: true });
-      this.#current = { taskRunId, fail };
-    });
-    const ended = await Promise.race([outcome, failed]);
+  async #untilEnded(attempt: RunningAttempt, taskRunId: string): Promise<Outcome> {
+    this.#current = { taskRunId, fail: (error) => attempt.fail(error) };
+    const ended = await attempt.outcome;
     this.#current = undefined;
     return ended;
   }
@@ -145,9 +146,12 @@ export class CallRunner {
   #endWith(call: BatchCall, outcome: Outcome, startedAt: number): void {
     const micros = Math.round((performance.now() - startedAt) * 1000);
     try {
-      if (outcome.type !== "returned") {
-        const error = outcome.error;
-        this.#end(call, "threw", micros, encode(error, "error"));
+      if (outcome.type === "timed-out") {
+        this.#end(call, "timed-out", micros, encode(outcome.error, "error"));
+      } else if (outcome.type === "cancelled") {
+        this.#end(call, "cancelled", micros, NO_BYTES);
+      } else if (outcome.type !== "returned") {
+        this.#end(call, "threw", micros, encode(outcome.error, "error"));
       } else {
         const kind = outcome.value instanceof State ? "returned-state" : "returned";
         this.#end(call, kind, micros, encode(outcome.value, "result"));
@@ -172,17 +176,28 @@ function encodeError(error: unknown): Uint8Array {
   }
 }
 
-function infoOf(context: CallContext, task: TaskDefinition, { number, attempt }: BatchCall): AttemptInfo {
-  const { scopeId, flowRunId, flowName, tags, logConsole } = context;
+function infoOf(
+  context: CallContext,
+  task: TaskDefinition,
+  { number, name, attempt }: BatchCall,
+  timeoutSeconds: number,
+): AttemptInfo {
+  const { scopeId, flowRunId, flowName, flowRunName, tags, logConsole, heldLimits } = context;
   return {
     flowRunId,
     flowName,
+    flowRunName,
     taskRunId: `${scopeId}-${number}`,
+    taskRunName: name || `${task.name}-${number}`,
     attempt,
     tags,
     logConsole: logConsole || task.logConsole,
+    timeoutSeconds: timeoutSeconds || undefined,
+    heldLimits,
   };
 }
+
+const NO_BYTES = new Uint8Array();
 
 /** Tasks that a task calls run where it runs. */
 const openSession = () => new ConcurrentSession();

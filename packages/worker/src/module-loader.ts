@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import type { TaskReference } from "@millrace/broker";
+import type { TaskReference as TaskOfBatch } from "@millrace/broker";
 import { ModuleImportError, TaskNotFoundError } from "@millrace/core";
 import {
   callIgnored,
@@ -12,6 +12,9 @@ import {
   taskRegistered,
 } from "@millrace/core/internal";
 import { prepareTypeScript } from "./typescript-loader.ts";
+
+/** What of a batch's task says where it is. */
+type TaskReference = Pick<TaskOfBatch, "module" | "entry" | "name">;
 
 /**
  * How long an import may go on after the task has registered. A module that awaits something endless at top level,

@@ -19,13 +19,19 @@ export function batchOf(module: string, ...calls: readonly CallOf[]): Batch {
     id: `runner.${++batches}`,
     runnerId: "runner",
     logLevel: "info",
-    tasks: names.map((name) => ({ module, entry: undefined, name })),
-    contexts: [{ scopeId: "scope", flowRunId: "flow-run", flowName: "flow", tags: ["a"], logConsole: false }],
+    tasks: names.map((name) => ({ module, entry: undefined, name, timeoutSeconds: 0 })),
+    contexts: [
+      {
+        ...{ scopeId: "scope", flowRunId: "flow-run", flowName: "flow", flowRunName: "brisk-otter" },
+        ...{ tags: ["a"], logConsole: false, heldLimits: [] },
+      },
+    ],
     calls: calls.map(([name, ...args], sequence) => ({
       sequence,
       task: names.indexOf(name),
       context: 0,
       number: 100 + sequence,
+      name: "",
       attempt: 1,
       args: encode(args),
       inputs: [],

@@ -53,8 +53,11 @@ export function executorContract(name: string, make: (root: string) => Executor)
         expect(ended!.value).toEqual({
           flowRunId: "flow-run",
           flowName: "flow",
+          flowRunName: "brisk-otter",
           taskRunId: "scope-100",
           taskName: "context",
+          taskRunName: "context-100",
+          parameters: [],
           attempt: 1,
           tags: ["a"],
           logConsole: false,
