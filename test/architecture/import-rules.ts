@@ -19,7 +19,7 @@ const PACKAGES = ["core", "broker", "worker", "runner-distributed", "millrace"];
 
 /** The one file that may import each of these libraries. */
 const LIBRARY_FILES: ReadonlyMap<string, string> = new Map([
-  ["bullmq", "packages/broker/src/bullmq-broker.ts"],
+  ["bullmq", "packages/broker/src/bullmq.ts"],
   ["ioredis", "packages/broker/src/redis-connection.ts"],
   ["piscina", "packages/worker/src/thread-executor.ts"],
   ["msgpackr", "packages/core/src/packer.ts"],

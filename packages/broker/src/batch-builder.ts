@@ -17,7 +17,8 @@ import type { Batch, BatchCall, CallContext, TaskReference } from "./messages.ts
 export class BatchBuilder {
   readonly #id: string;
   readonly #runnerId: string;
-  readonly #tasks = new Map<TaskDefinition, number>();
+  /** By the definition, or for a call that came encoded by its reference. */
+  readonly #tasks = new Map<TaskDefinition | TaskReference, number>();
   readonly #references: TaskReference[] = [];
   readonly #contexts: CallContext[] = [];
   readonly #calls: BatchCall[] = [];
@@ -29,7 +30,7 @@ export class BatchBuilder {
 
   /** @throws NotEncodableError, ModulePathError, InvalidOptionError when this call cannot travel */
   add(sequence: number, call: Call): void {
-    const task = this.#taskIndex(call.task);
+    const task = this.#tasks.get(call.task) ?? this.#addTask(call.task, referenceTo(call.task));
     const { bytes, inputs } = encodeWithInputs(call.args, "arguments");
     this.#calls.push({
       sequence,
@@ -43,6 +44,15 @@ export class BatchBuilder {
     });
   }
 
+  /** Adds a call that came from a worker: the first of its batch. */
+  addEncoded(sequence: number, { tasks, contexts, calls }: Batch): void {
+    const call = calls[0] as BatchCall;
+    const reference = tasks[call.task] as TaskReference;
+    const context = this.#contexts.push(contexts[call.context] as CallContext) - 1;
+    const task = this.#tasks.get(reference) ?? this.#addTask(reference, reference);
+    this.#calls.push({ ...call, sequence, task, context });
+  }
+
   batch(): Batch {
     return {
       id: this.#id,
@@ -54,11 +64,9 @@ export class BatchBuilder {
     };
   }
 
-  #taskIndex(task: TaskDefinition): number {
-    const known = this.#tasks.get(task);
-    if (known !== undefined) return known;
-    const index = this.#references.push(referenceTo(task)) - 1;
-    this.#tasks.set(task, index);
+  #addTask(key: TaskDefinition | TaskReference, reference: TaskReference): number {
+    const index = this.#references.push(reference) - 1;
+    this.#tasks.set(key, index);
     return index;
   }
 
@@ -72,9 +80,11 @@ export class BatchBuilder {
       last.heldLimits !== heldLimits ||
       last.logConsole !== scope.owner.logConsole
     ) {
-      const { flowRunId, flowName, flowRunName, logConsole } = scope.owner;
-      const scopeId = scope.id;
-      this.#contexts.push({ scopeId, flowRunId, flowName, flowRunName, tags, logConsole, heldLimits });
+      const { flowRunId, flowName, flowRunName, logConsole, services } = scope.owner;
+      this.#contexts.push({
+        ...{ scopeId: scope.id, flowRunId, flowName, flowRunName, tags, logConsole, heldLimits },
+        ...{ isObserved: services.events.isObserved, persistResult: services.persistResult },
+      });
     }
     return this.#contexts.length - 1;
   }

@@ -1,4 +1,4 @@
-import type { Batch, EncodedReport, Report } from "./messages.ts";
+import type { Batch, CallAnswer, EncodedReport, Report } from "./messages.ts";
 
 /**
  * The queue between the runners of flows and the workers of a cluster. Two implementations pass one contract suite
@@ -11,7 +11,7 @@ export interface Broker {
   /** Joins as a runner: one that sends batches and reads reports. */
   connectRunner(handlers: RunnerHandlers): Promise<RunnerLink>;
   /** Joins as a worker: one that takes batches and sends reports. */
-  connectWorker(worker: WorkerInfo): Promise<WorkerLink>;
+  connectWorker(worker: WorkerInfo, handlers: WorkerHandlers): Promise<WorkerLink>;
   /** Ends the broker, after its links are closed. Never rejects; safe to call twice. */
   close(): Promise<void>;
 }
@@ -21,6 +21,8 @@ export interface RunnerHandlers {
   onReport(report: Report): void;
   /** The batch will not be finished: its worker is gone, or it could not be stored. */
   onLost(batchId: string, reason: string): void;
+  /** The batch was taken back before a worker had it: `cancel` asked for the end of some of its calls. */
+  onWithdrawn(batchId: string): void;
   /** Workers came or went. */
   onCapacity(capacity: Capacity): void;
 }
@@ -38,6 +40,13 @@ export interface RunnerLink {
   send(batch: Batch): void;
   /** Every call of the batch is accounted for: the broker may forget it. */
   release(batchId: string): void;
+  /**
+   * Asks for the end of some calls of a batch. When no worker has it yet, the whole batch is withdrawn; else its worker
+   * is told.
+   */
+  cancel(batchId: string, sequences: readonly number[]): void;
+  /** Answers a request of a call, whose report named the worker. Lost when the worker is gone. */
+  answer(workerId: string, answer: CallAnswer): void;
   /** Leaves: nothing of the runner stays in the broker. Never rejects; safe to call twice. */
   close(): Promise<void>;
 }
@@ -45,6 +54,12 @@ export interface RunnerLink {
 export interface WorkerInfo {
   readonly workerId: string;
   readonly threads: number;
+}
+
+/** What a worker wants to hear of: about batches that it has taken, or has just been given. Never from inside `take`. */
+export interface WorkerHandlers {
+  onCancel(batchId: string, sequences: readonly number[]): void;
+  onAnswer(answer: CallAnswer): void;
 }
 
 export interface WorkerLink {

@@ -1,17 +1,15 @@
-import { type Call, NoWorkersError, type Outcome, WorkerLostError } from "@millrace/core";
-import {
-  decode,
-  EncodedValue,
-  processLogger,
-  type TaskDefinition,
-  writeLogLine,
-} from "@millrace/core/internal";
+import { type Call, DecodeError, NoWorkersError, WorkerLostError } from "@millrace/core";
+import { processLogger, type TaskDefinition, writeLogLine } from "@millrace/core/internal";
 import { BatchBuilder } from "./batch-builder.ts";
 import { costMs, planBatch } from "./batch-plan.ts";
 import { type Broker, type Capacity, DEFAULT_QUEUE, type RunnerLink } from "./broker.ts";
+import { serveRequest } from "./call-services.ts";
 import { Durations } from "./durations.ts";
-import type { CallOutcome, Report } from "./messages.ts";
+import { type Entry, LocalEntry, type Nested, NestedEntry } from "./entries.ts";
+import type { CallRequest, OutcomeKind, Report } from "./messages.ts";
+import { decodeError, type RawOutcome } from "./outcomes.ts";
 import { Queue } from "./queue.ts";
+import { decodeRequest, encodeOutcome, type Request } from "./requests.ts";
 
 export interface DispatcherOptions {
   /** For messages. */
@@ -20,40 +18,50 @@ export interface DispatcherOptions {
   readonly noWorkersTimeoutSeconds: number;
 }
 
-/** A call that the dispatcher answers for, until it has settled. */
-interface Entry {
-  readonly sequence: number;
-  readonly call: Call;
-  /** How often a thread or process died with the call in it. */
-  crashes: number;
-  batchId: string | undefined;
-  costMs: number;
-}
-
 /** Calls taken in one turn of the event loop before a first batch leaves: the cluster works while a long loop submits. */
 const SUBMITS_PER_FLUSH = 1000;
+
+const ENDED_BY_DEATH: ReadonlySet<OutcomeKind> = new Set(["crashed", "suspected", "lost"]);
+
+/**
+ * A call is run alone after the first suspicion, so that the next one blames it, or nobody. But calls that it makes may
+ * meet it in a thread again and again: so often, per time that it may crash, and then it counts as the one that kills.
+ */
+const MOST_SUSPICIONS = 3;
 
 const NO_WORKERS_WARNING_MS = 5_000;
 
 /**
  * Keeps the backlog of one runner, sends it in batches through a window, and knows of every call whether it waits, is
- * with a worker, or has settled. It alone sends a call again: brokers and workers only report that one was lost.
+ * with a worker, or has settled. It alone sends a call again: brokers and workers only report that one was lost. Calls
+ * that running calls make, at any depth, are its as well: see docs/adr/0004-nested-calls.md.
  */
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   #link!: RunnerLink;
   #capacity: Capacity = { workers: 0, slots: 0 };
   readonly #backlog = new Queue<Entry>();
-  /** Calls that were in a thread or process that died: each travels alone, ahead of the backlog. */
+  /** Calls that running calls wait for: ahead of the backlog, or what has begun would never end. */
+  readonly #nested = new Queue<Entry>();
+  /** Calls that were in a thread or process that died: each travels alone, ahead of all others. */
   readonly #suspects = new Queue<Entry>();
+  /**
+   * The crashes of calls of calls, by task run id. When such a call kills the thread in which the one that made it waits,
+   * that one is run again and makes it again; it must not start from 0 each time.
+   */
+  readonly #nestedCrashes = new Map<string, { readonly crashes: number; readonly error: Error }>();
   readonly #outstanding = new Map<number, Entry>();
   readonly #batches = new Map<string, Set<number>>();
-  readonly #durations = new Durations<TaskDefinition>();
+  readonly #durations = new Durations<TaskDefinition | string>();
   #outstandingMs = 0;
+  /** Outstanding calls that wait for calls of their own: they keep no worker busy. */
+  #parked = 0;
   #nextSequence = 0;
   #nextBatch = 0;
   #submitsThisTurn = 0;
   #isFlushPlanned = false;
+  /** What is to be cancelled at the end of the turn, by batch. */
+  #cancellations = new Map<string, number[]>();
   #noWorkersTimers: NodeJS.Timeout[] = [];
 
   static async start(broker: Broker, options: DispatcherOptions): Promise<Dispatcher> {
@@ -61,6 +69,7 @@ export class Dispatcher {
     dispatcher.#link = await broker.connectRunner({
       onReport: (report) => dispatcher.#onReport(report),
       onLost: (batchId, reason) => dispatcher.#onLost(batchId, reason),
+      onWithdrawn: (batchId) => dispatcher.#onWithdrawn(batchId),
       onCapacity: (capacity) => dispatcher.#onCapacity(capacity),
     });
     return dispatcher;
@@ -71,12 +80,17 @@ export class Dispatcher {
   }
 
   submit(call: Call): void {
-    this.#backlog.push({ sequence: this.#nextSequence++, call, crashes: 0, batchId: undefined, costMs: 0 });
+    const entry = new LocalEntry(this.#nextSequence++, call);
+    call.ticket = entry;
+    this.#backlog.push(entry);
     if (++this.#submitsThisTurn >= SUBMITS_PER_FLUSH) this.#flush();
     else this.#planFlush();
   }
 
-  cancel(_call: Call): void {}
+  /** @see RunnerSession.cancel */
+  cancel(call: Call): void {
+    if (call.ticket instanceof LocalEntry) this.#cancel(call.ticket);
+  }
 
   /** Leaves the broker. Calls that have not settled never will: close when they have. */
   async close(): Promise<void> {
@@ -104,16 +118,19 @@ export class Dispatcher {
     }
     for (let entry = this.#suspects.shift(); entry !== undefined; entry = this.#suspects.shift())
       this.#send([entry]);
-    for (;;) {
-      const count = planBatch({
-        ...this.#capacity,
-        outstandingCalls: this.#outstanding.size,
-        outstandingMs: this.#outstandingMs,
-        backlog: this.#backlog.size,
-        expectedMs: (index) => this.#durations.expectedMs(this.#backlog.at(index).call.task),
-      });
-      if (count === 0) return;
-      this.#send(this.#backlog.take(count));
+    for (const queue of [this.#nested, this.#backlog]) {
+      for (;;) {
+        const count = planBatch({
+          ...this.#capacity,
+          outstandingCalls: this.#outstanding.size - this.#parked,
+          outstandingMs: this.#outstandingMs,
+          backlog: queue.size,
+          expectedMs: (index) => this.#durations.expectedMs(queue.at(index).taskKey),
+        });
+        if (count === 0) break;
+        this.#send(queue.take(count));
+      }
+      if (queue.size > 0) return; // The window is full.
     }
   }
 
@@ -122,16 +139,17 @@ export class Dispatcher {
     const builder = new BatchBuilder(batchId, this.#link.runnerId);
     const sequences = new Set<number>();
     for (const entry of entries) {
+      if (entry.isCancelled) continue; // It has settled, or is just about to.
       try {
-        builder.add(entry.sequence, entry.call);
+        entry.addTo(builder);
       } catch (error) {
         // Its arguments cannot travel, or its module has no place in the project: that is this call's failure alone.
         // Later, since a runner never settles a call within its submit.
-        queueMicrotask(() => entry.call.settle({ type: "threw", error, retriable: false }));
+        queueMicrotask(() => entry.settle({ type: "threw", error, retriable: false }));
         continue;
       }
       entry.batchId = batchId;
-      entry.costMs = costMs(this.#durations.expectedMs(entry.call.task));
+      entry.costMs = costMs(this.#durations.expectedMs(entry.taskKey));
       this.#outstandingMs += entry.costMs;
       this.#outstanding.set(entry.sequence, entry);
       sequences.add(entry.sequence);
@@ -145,57 +163,177 @@ export class Dispatcher {
 
   #onReport(report: Report): void {
     if (report.logs !== "") writeLogLine(report.logs); // Before the outcomes: a task's lines come before its end.
-    const observed = new Map<TaskDefinition, { calls: number; micros: number }>();
+    for (const request of report.requests) this.#onRequest(report, request);
+    const observed = new Map<TaskDefinition | string, { calls: number; micros: number }>();
     for (const outcome of report.outcomes) {
       const entry = this.#outstanding.get(outcome.sequence);
       if (entry === undefined) continue; // Settled already, by another delivery: the first outcome won.
-      const { task } = entry.call;
-      if (outcome.kind === "crashed") {
-        if (entry.batchId === report.batchId) this.#crashed(entry, decodeError(outcome.payload) as Error);
+      if (ENDED_BY_DEATH.has(outcome.kind)) {
+        if (entry.batchId === report.batchId) this.#died(entry, outcome);
         continue;
       }
-      let sum = observed.get(task);
+      const { taskKey } = entry;
+      let sum = observed.get(taskKey);
       if (sum === undefined) {
         sum = { calls: 0, micros: 0 };
-        observed.set(task, sum);
+        observed.set(taskKey, sum);
       }
       sum.calls++;
       sum.micros += outcome.durationMicros;
       this.#withdraw(entry);
-      entry.call.settle(toOutcome(outcome));
+      entry.settleRaw(outcome);
     }
-    for (const [task, { calls, micros }] of observed) this.#durations.observe(task, calls, micros / 1000);
+    for (const [key, { calls, micros }] of observed) this.#durations.observe(key, calls, micros / 1000);
     this.#flush();
   }
 
   #onLost(batchId: string, reason: string): void {
-    for (const sequence of [...(this.#batches.get(batchId) ?? [])]) {
-      const entry = this.#outstanding.get(sequence);
-      if (entry !== undefined) this.#crashed(entry, new WorkerLostError(reason));
-    }
+    const lost = this.#entriesOf(batchId);
+    for (const entry of lost) this.#crashed(entry, new WorkerLostError(reason), lost.length === 1);
     this.#planFlush();
   }
 
-  /** The call was, or may have been, in a thread or process when it died. */
-  #crashed(entry: Entry, error: Error): void {
+  /** The batch was taken back on behalf of some of its calls. */
+  #onWithdrawn(batchId: string): void {
+    const entries = this.#entriesOf(batchId);
+    for (const entry of entries) this.#withdraw(entry);
+    this.#sendAgain(entries);
+  }
+
+  #entriesOf(batchId: string): Entry[] {
+    const sequences = [...(this.#batches.get(batchId) ?? [])];
+    return sequences.flatMap((sequence) => this.#outstanding.get(sequence) ?? []);
+  }
+
+  #died(entry: Entry, { kind, payload }: RawOutcome): void {
+    if (kind !== "lost") this.#crashed(entry, decodeError(payload) as Error, kind === "crashed");
+    else {
+      this.#withdraw(entry);
+      this.#sendAgain([entry]);
+    }
+  }
+
+  /** The call was, or may have been, in a thread or process when it died. @param isBlamed nothing else was in it */
+  #crashed(entry: Entry, error: Error, isBlamed: boolean): void {
     this.#withdraw(entry);
-    entry.crashes++;
-    if (entry.crashes > entry.call.task.crashRetries) entry.call.settle({ type: "crashed", error });
+    if (isBlamed) entry.crashes++;
+    else entry.suspicions++;
+    if (entry instanceof NestedEntry)
+      this.#nestedCrashes.set(entry.taskRunId, { crashes: entry.crashes, error });
+    const { crashes, suspicions, crashRetries } = entry;
+    if (entry.isCancelled) entry.settle({ type: "cancelled" });
+    else if (crashes > crashRetries || suspicions > MOST_SUSPICIONS * (crashRetries + 1))
+      entry.settle({ type: "crashed", error });
     else this.#suspects.push(entry);
   }
 
-  /** Takes a call out of its batch and out of the window. */
+  /** Calls that are none the worse for where they have been: ahead of those that wait. */
+  #sendAgain(entries: readonly Entry[]): void {
+    for (const entry of entries) if (entry.isCancelled) entry.settle({ type: "cancelled" });
+    const others = entries.filter(({ isCancelled }) => !isCancelled);
+    this.#nested.prepend(others.filter((entry) => entry instanceof NestedEntry));
+    this.#backlog.prepend(others.filter((entry) => entry instanceof LocalEntry));
+    this.#planFlush();
+  }
+
+  /** Takes a call out of its batch and out of the window. What it asked for, nobody waits for any more. */
   #withdraw(entry: Entry): void {
     const batchId = entry.batchId as string;
+    entry.batchId = undefined;
     this.#outstanding.delete(entry.sequence);
-    this.#outstandingMs -= entry.costMs;
+    if (entry.isParked) this.#parked--;
+    else this.#outstandingMs -= entry.costMs;
     if (this.#outstanding.size === 0) this.#outstandingMs = 0; // Sums of fractions drift.
+    if (entry.nested !== undefined) this.#abandonNested(entry);
     const batch = this.#batches.get(batchId);
     batch?.delete(entry.sequence);
     if (batch?.size === 0) {
       this.#batches.delete(batchId);
       this.#link.release(batchId);
     }
+  }
+
+  // ---- Calls of calls --------------------------------------------------------------------------------------------
+
+  #onRequest({ batchId, workerId }: Report, { sequence, id, body }: CallRequest): void {
+    const entry = this.#outstanding.get(sequence);
+    if (entry?.batchId !== batchId) return; // It has ended meanwhile.
+    let request: Request;
+    try {
+      request = decodeRequest(body);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      processLogger().error({ err: error }, "a request of a call could not be read and was left out");
+      return;
+    }
+    entry.nested ??= { unanswered: 0, calls: new Map(), resources: new Map() };
+    const { nested } = entry;
+    if (request.type === "cancel") {
+      nested.resources.get(request.id)?.();
+      const call = nested.calls.get(request.id);
+      if (call !== undefined) this.#cancel(call);
+      return;
+    }
+    if (id > 0 && nested.unanswered++ === 0) this.#park(entry);
+    const answer = (body: Uint8Array) => {
+      if (entry.nested !== nested) return; // The call has ended meanwhile.
+      if (--nested.unanswered === 0) this.#unpark(entry);
+      this.#link.answer(workerId, { batchId, sequence, id, body });
+    };
+    if (request.type !== "submit") serveRequest(id, request, entry.services, nested, answer);
+    else {
+      const call = new NestedEntry(this.#nextSequence++, entry, request, (outcome) => {
+        nested.calls.delete(id);
+        answer(encodeOutcome(outcome));
+      });
+      nested.calls.set(id, call);
+      this.#enqueueNested(call);
+    }
+  }
+
+  #enqueueNested(call: NestedEntry): void {
+    const known = this.#nestedCrashes.get(call.taskRunId);
+    call.crashes = known?.crashes ?? 0;
+    if (known === undefined || known.crashes <= call.crashRetries) this.#nested.push(call);
+    else queueMicrotask(() => call.settle({ type: "crashed", error: known.error }));
+  }
+
+  #park(entry: Entry): void {
+    this.#parked++;
+    this.#outstandingMs -= entry.costMs;
+  }
+
+  #unpark(entry: Entry): void {
+    this.#parked--;
+    this.#outstandingMs += entry.costMs;
+  }
+
+  #abandonNested(entry: Entry): void {
+    const { calls, resources } = entry.nested as Nested;
+    entry.nested = undefined; // First: nobody is answered any more.
+    for (const call of calls.values()) this.#cancel(call);
+    for (const end of [...resources.values()]) end();
+  }
+
+  #cancel(entry: Entry): void {
+    if (entry.isCancelled || entry.isSettled) return;
+    entry.isCancelled = true;
+    const { batchId, sequence } = entry;
+    if (batchId === undefined) {
+      // It stays where it waits, and is left out when its turn comes.
+      queueMicrotask(() => entry.isSettled || entry.settle({ type: "cancelled" }));
+      return;
+    }
+    if (this.#cancellations.size === 0) queueMicrotask(() => this.#sendCancellations());
+    const others = this.#cancellations.get(batchId);
+    if (others === undefined) this.#cancellations.set(batchId, [sequence]);
+    else others.push(sequence);
+  }
+
+  #sendCancellations(): void {
+    const cancellations = this.#cancellations;
+    this.#cancellations = new Map();
+    for (const [batchId, sequences] of cancellations) this.#link.cancel(batchId, sequences);
   }
 
   // ---- Workers ---------------------------------------------------------------------------------------------------
@@ -207,7 +345,7 @@ export class Dispatcher {
   }
 
   get #unsettled(): number {
-    return this.#backlog.size + this.#suspects.size + this.#outstanding.size;
+    return this.#backlog.size + this.#nested.size + this.#suspects.size + this.#outstanding.size;
   }
 
   #startNoWorkersTimers(): void {
@@ -222,16 +360,20 @@ export class Dispatcher {
       }, NO_WORKERS_WARNING_MS),
       setTimeout(() => {
         // Those in the broker wait as well. Their batches are not released: the link takes them out when it closes.
-        const waiting = [
-          ...this.#outstanding.values(),
-          ...this.#suspects.take(this.#suspects.size),
-          ...this.#backlog.take(this.#backlog.size),
-        ];
+        const waiting = [...this.#outstanding.values()];
+        for (const queue of [this.#suspects, this.#nested, this.#backlog])
+          waiting.push(...queue.take(queue.size));
         this.#outstanding.clear();
         this.#outstandingMs = 0;
+        this.#parked = 0;
         this.#batches.clear();
         this.#clearNoWorkersTimers();
-        for (const { call } of waiting) call.settle({ type: "crashed", error });
+        for (const entry of waiting) {
+          entry.batchId = undefined;
+          entry.nested = undefined;
+          if (!entry.isSettled)
+            entry.settle(entry.isCancelled ? { type: "cancelled" } : { type: "crashed", error });
+        }
       }, noWorkersTimeoutSeconds * 1000),
     ];
   }
@@ -239,40 +381,5 @@ export class Dispatcher {
   #clearNoWorkersTimers(): void {
     for (const timer of this.#noWorkersTimers) clearTimeout(timer);
     this.#noWorkersTimers = [];
-  }
-}
-
-function toOutcome({ kind, payload }: CallOutcome): Outcome {
-  switch (kind) {
-    case "returned":
-      return { type: "returned", value: new EncodedValue(payload) };
-    case "threw":
-    case "threw-for-good":
-      return { type: "threw", error: decodeError(payload), retriable: kind === "threw" };
-    case "timed-out":
-      return { type: "timed-out", error: decodeError(payload) as Error };
-    case "cancelled":
-      return { type: "cancelled" };
-    case "returned-state":
-      return decodedState(payload);
-    case "crashed":
-      return { type: "crashed", error: decodeError(payload) as Error };
-  }
-}
-
-/** What a call failed with; or, when its bytes cannot be read here, what is wrong with them: the call has ended either way. */
-function decodeError(payload: Uint8Array): unknown {
-  try {
-    return decode(payload);
-  } catch (error) {
-    return error;
-  }
-}
-
-function decodedState(payload: Uint8Array): Outcome {
-  try {
-    return { type: "returned", value: decode(payload) };
-  } catch (error) {
-    return { type: "threw", error, retriable: false };
   }
 }

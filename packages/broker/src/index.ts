@@ -1,4 +1,6 @@
 /** The queue between runners and workers. Internal to Millrace's packages. */
+
+export { BatchBuilder } from "./batch-builder.ts";
 export {
   type Broker,
   type Capacity,
@@ -6,6 +8,7 @@ export {
   type Delivery,
   type RunnerHandlers,
   type RunnerLink,
+  type WorkerHandlers,
   type WorkerInfo,
   type WorkerLink,
 } from "./broker.ts";
@@ -16,8 +19,10 @@ export { MemoryBroker } from "./memory-broker.ts";
 export {
   type Batch,
   type BatchCall,
+  type CallAnswer,
   type CallContext,
   type CallOutcome,
+  type CallRequest,
   decodeBatch,
   decodeReport,
   type EncodedReport,
@@ -27,4 +32,12 @@ export {
   type Report,
   type TaskReference,
 } from "./messages.ts";
+export { encodeError, type RawOutcome, toOutcome, toRaw } from "./outcomes.ts";
 export { Queue } from "./queue.ts";
+export {
+  decodeOutcome,
+  decodeServiceAnswer,
+  encodeRequest,
+  type Request,
+  type ServiceAnswer,
+} from "./requests.ts";

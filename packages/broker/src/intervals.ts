@@ -24,6 +24,6 @@ export const DOUBT_MS = SWEEP_MS / 2;
 /** How long leaving may take. What could not be told to a Redis that is away, it learns when times to live run out. */
 export const LEAVE_MS = 2_000;
 
-/** What a runner leaves in Redis when it dies disappears after this. */
-export const REPLIES_TTL_MS = 60_000;
-export const REPLIES_RENEWAL_MS = REPLIES_TTL_MS / 4;
+/** What a runner or a worker leaves in Redis when it dies disappears after this. */
+export const STREAM_TTL_MS = 60_000;
+export const STREAM_RENEWAL_MS = STREAM_TTL_MS / 4;

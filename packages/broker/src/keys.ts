@@ -16,6 +16,8 @@ export interface Keys {
   workerNews(queue: string): string;
   /** STREAM, with a time to live that the runner renews: reports for one runner. */
   replies(runnerId: string): string;
+  /** STREAM, with a time to live that the worker renews: messages of runners to one worker. */
+  inbox(workerId: string): string;
   /** STRING of BullMQ: who holds the lease on a job. */
   lease(queue: string, jobId: string): string;
   /** HASH of BullMQ: the job. */
@@ -34,6 +36,7 @@ export function keysOf(namespace: string): Keys {
     worker: (workerId) => `${prefix}:worker:${workerId}`,
     workerNews: (queue) => `${prefix}:worker-news:${queue}`,
     replies: (runnerId) => `${prefix}:replies:${runnerId}`,
+    inbox: (workerId) => `${prefix}:inbox:${workerId}`,
     lease: (queue, jobId) => `${prefix}:${queue}:${jobId}:lock`,
     job: (queue, jobId) => `${prefix}:${queue}:${jobId}`,
   };

@@ -5,10 +5,11 @@ import type {
   Delivery,
   RunnerHandlers,
   RunnerLink,
+  WorkerHandlers,
   WorkerInfo,
   WorkerLink,
 } from "./broker.ts";
-import type { Batch, EncodedReport } from "./messages.ts";
+import type { Batch, CallAnswer, EncodedReport } from "./messages.ts";
 import { Queue } from "./queue.ts";
 
 /**
@@ -27,8 +28,8 @@ export class MemoryBroker implements Broker {
     return runner;
   }
 
-  async connectWorker(info: WorkerInfo): Promise<WorkerLink> {
-    const worker = new MemoryWorker(this, info);
+  async connectWorker(info: WorkerInfo, handlers: WorkerHandlers): Promise<WorkerLink> {
+    const worker = new MemoryWorker(this, info, handlers);
     this.#workers.set(info.workerId, worker);
     this.#capacityChanged();
     return worker;
@@ -55,6 +56,21 @@ export class MemoryBroker implements Broker {
       if (this.#runners.has(batch.runnerId)) return batch;
     }
     return undefined;
+  }
+
+  /** @internal */
+  cancel(batchId: string, runnerId: string, sequences: readonly number[]): void {
+    if (this.#waiting.remove((batch) => batch.id === batchId)) {
+      this.#runners.get(runnerId)?.tell((to) => to.onWithdrawn(batchId));
+      return;
+    }
+    for (const worker of this.#workers.values())
+      if (worker.holds(batchId)) worker.handlers.onCancel(batchId, sequences);
+  }
+
+  /** @internal */
+  answer(workerId: string, answer: CallAnswer): void {
+    this.#workers.get(workerId)?.handlers.onAnswer(answer);
   }
 
   /** @internal */
@@ -104,6 +120,14 @@ class MemoryRunner implements RunnerLink {
 
   release(): void {}
 
+  cancel(batchId: string, sequences: readonly number[]): void {
+    queueMicrotask(() => this.#broker.cancel(batchId, this.runnerId, sequences));
+  }
+
+  answer(workerId: string, answer: CallAnswer): void {
+    queueMicrotask(() => this.#broker.answer(workerId, answer));
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#broker.leaveRunner(this.runnerId);
@@ -116,14 +140,21 @@ class MemoryRunner implements RunnerLink {
 
 class MemoryWorker implements WorkerLink {
   readonly info: WorkerInfo;
+  readonly handlers: WorkerHandlers;
   readonly #broker: MemoryBroker;
   readonly #unfinished = new Set<Batch>();
   #taker: ((delivery: Delivery | undefined) => void) | undefined;
   #isTaking = true;
 
-  constructor(broker: MemoryBroker, info: WorkerInfo) {
+  constructor(broker: MemoryBroker, info: WorkerInfo, handlers: WorkerHandlers) {
     this.#broker = broker;
     this.info = info;
+    this.handlers = handlers;
+  }
+
+  holds(batchId: string): boolean {
+    for (const batch of this.#unfinished) if (batch.id === batchId) return true;
+    return false;
   }
 
   take(): Promise<Delivery | undefined> {

@@ -46,6 +46,8 @@ const batches: fc.Arbitrary<Batch> = fc
           tags: fc.array(text),
           logConsole: fc.boolean(),
           heldLimits: fc.array(text),
+          isObserved: fc.boolean(),
+          persistResult: fc.boolean(),
         }),
         { minLength: contexts, maxLength: contexts },
       ),
@@ -76,6 +78,8 @@ const reports: fc.Arbitrary<Report> = fc.record({
     }),
   ),
   logs: text,
+  requests: fc.array(fc.record({ sequence: count, id: count, body: bytes }), { maxLength: 3 }),
+  workerId: text,
 });
 
 describe("what is encoded and decoded is the same:", () => {
@@ -151,9 +155,9 @@ describe.each([
 
   test("another wire version, with the advice to run one version", () => {
     const other = Uint8Array.from(valid);
-    expect(other[1]).toBe(1); // Behind the array's head.
-    other[1] = 2;
-    expect(() => decode(other)).toThrow(/version 1, got version 2 .*run the same version of Millrace/);
+    expect(other[1]).toBe(2); // Behind the array's head.
+    other[1] = 3;
+    expect(() => decode(other)).toThrow(/version 2, got version 3 .*run the same version of Millrace/);
   });
 });
 

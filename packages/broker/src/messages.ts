@@ -1,11 +1,21 @@
-import { DecodeError, LOG_LEVELS, type LogLevel } from "@millrace/core";
-import { packMessage, unpackMessage } from "@millrace/core/internal";
+import { LOG_LEVELS, type LogLevel } from "@millrace/core";
+import { packMessage } from "@millrace/core/internal";
+import {
+  asBytes,
+  asCount,
+  asList,
+  asSeconds,
+  asText,
+  decodeMessage,
+  refuse,
+  WIRE_VERSION,
+} from "./message-fields.ts";
 
 /**
- * Everything that travels between a runner, a worker and its threads. A message is a MessagePack array that opens
- * with the version; values inside it are bytes that only the two ends decode.
+ * Batches, which travel from a runner to a worker and its threads, and reports, which come back. Values inside them are
+ * bytes that only the two ends decode. What a runner says to a worker besides is in
+ * worker-messages.ts.
  */
-const WIRE_VERSION = 1;
 
 /** Calls that travel together to one worker. A chunk of a batch, as a thread gets it, has the same form. */
 export interface Batch {
@@ -40,6 +50,10 @@ export interface CallContext {
   readonly logConsole: boolean;
   /** Names under which the runs that the calls belong to hold slots. */
   readonly heldLimits: readonly string[];
+  /** Does the flow's process want to hear of the runs that the calls make? */
+  readonly isObserved: boolean;
+  /** Are the results kept of tasks that the calls call? */
+  readonly persistResult: boolean;
 }
 
 export interface BatchCall {
@@ -67,6 +81,27 @@ export interface Report {
   readonly outcomes: readonly CallOutcome[];
   /** Lines of JSON, each with its line feed; empty when nothing was logged. */
   readonly logs: string;
+  /** What calls of the batch ask of the flow's process. */
+  readonly requests: readonly CallRequest[];
+  /** The worker to answer; empty when nothing is asked. */
+  readonly workerId: string;
+}
+
+/** What a running call asks, or tells, the process of its flow: see requests.ts. */
+export interface CallRequest {
+  /** The call that asks. */
+  readonly sequence: number;
+  /** What the answer will name; 0: none is expected. */
+  readonly id: number;
+  readonly body: Uint8Array;
+}
+
+/** The answer to a request, on its way to the thread that runs the call. */
+export interface CallAnswer {
+  readonly batchId: string;
+  readonly sequence: number;
+  readonly id: number;
+  readonly body: Uint8Array;
 }
 
 /** A report in both forms: a thread encodes it once, and whoever needs the parts or the bytes has them. */
@@ -75,7 +110,11 @@ export interface EncodedReport {
   readonly bytes: Uint8Array;
 }
 
-/** `returned-state`: a State made by hand, or by the states and futures that the function returned. */
+/**
+ * `returned-state`: a State made by hand, or by the states and futures that the function returned. `crashed`: the thread
+ * died, and nothing else ran in it. `suspected`: it died, and one of several calls killed it. `lost`: it died, and another
+ * call, or the worker, killed it.
+ */
 export const OUTCOME_KINDS = [
   "returned",
   "returned-state",
@@ -84,6 +123,8 @@ export const OUTCOME_KINDS = [
   "timed-out",
   "cancelled",
   "crashed",
+  "suspected",
+  "lost",
 ] as const;
 export type OutcomeKind = (typeof OUTCOME_KINDS)[number];
 
@@ -111,6 +152,8 @@ export function encodeBatch(batch: Batch): Uint8Array {
       c.tags,
       c.logConsole,
       c.heldLimits,
+      c.isObserved,
+      c.persistResult,
     ]),
     batch.calls.map((c) => [c.sequence, c.task, c.context, c.number, c.name, c.attempt, c.args, c.inputs]),
   ]);
@@ -135,7 +178,17 @@ export function decodeBatch(bytes: Uint8Array): Batch {
       };
     }),
     contexts: asList(contexts).map((fields) => {
-      const [scopeId, flowRunId, flowName, flowRunName, tags, logConsole, heldLimits] = asList(fields);
+      const [
+        scopeId,
+        flowRunId,
+        flowName,
+        flowRunName,
+        tags,
+        logConsole,
+        heldLimits,
+        isObserved,
+        persistResult,
+      ] = asList(fields);
       return {
         scopeId: asText(scopeId),
         flowRunId: asText(flowRunId),
@@ -144,6 +197,8 @@ export function decodeBatch(bytes: Uint8Array): Batch {
         tags: asList(tags).map(asText),
         logConsole: logConsole === true,
         heldLimits: asList(heldLimits).map(asText),
+        isObserved: isObserved === true,
+        persistResult: persistResult === true,
       };
     }),
     calls: asList(calls).map((fields) => {
@@ -176,12 +231,14 @@ export function encodeReport(report: Report): Uint8Array {
     report.batchId,
     report.outcomes.map((o) => [o.sequence, OUTCOME_KINDS.indexOf(o.kind), o.durationMicros, o.payload]),
     report.logs,
+    report.requests.map((r) => [r.sequence, r.id, r.body]),
+    report.workerId,
   ]);
 }
 
 /** @throws DecodeError unless the bytes are a whole report of this version */
 export function decodeReport(bytes: Uint8Array): Report {
-  const [, batchId, outcomes, logs] = decodeMessage("a report", bytes, 4);
+  const [, batchId, outcomes, logs, requests, workerId] = decodeMessage("a report", bytes, 6);
   return {
     batchId: asText(batchId),
     outcomes: asList(outcomes).map((fields) => {
@@ -194,45 +251,10 @@ export function decodeReport(bytes: Uint8Array): Report {
       };
     }),
     logs: asText(logs),
+    requests: asList(requests).map((fields) => {
+      const [sequence, id, body] = asList(fields);
+      return { sequence: asCount(sequence), id: asCount(id), body: asBytes(body) };
+    }),
+    workerId: asText(workerId),
   };
-}
-
-function decodeMessage(what: string, bytes: Uint8Array, length: number): readonly unknown[] {
-  const fields = unpackMessage(bytes);
-  if (!Array.isArray(fields) || fields[0] !== WIRE_VERSION || fields.length !== length) {
-    const got = Array.isArray(fields)
-      ? `version ${typeof fields[0] === "number" ? fields[0] : typeof fields[0]} with ${fields.length} fields`
-      : typeof fields;
-    throw new DecodeError(
-      `${what} of wire version ${WIRE_VERSION}`,
-      `${got}; run the same version of Millrace in flows and workers`,
-    );
-  }
-  return fields;
-}
-
-function asText(value: unknown): string {
-  return typeof value === "string" ? value : refuse("a string", value);
-}
-
-function asCount(value: unknown): number {
-  return Number.isSafeInteger(value) && (value as number) >= 0
-    ? (value as number)
-    : refuse("a whole number", value);
-}
-
-function asSeconds(value: unknown): number {
-  return typeof value === "number" && value >= 0 ? value : refuse("a number of seconds", value);
-}
-
-function asList(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : refuse("a list", value);
-}
-
-function asBytes(value: unknown): Uint8Array {
-  return value instanceof Uint8Array ? value : refuse("bytes", value);
-}
-
-function refuse(expected: string, got: unknown): never {
-  throw new DecodeError(`${expected} in a message`, typeof got === "string" ? got.slice(0, 100) : typeof got);
 }

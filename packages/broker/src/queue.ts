@@ -32,6 +32,13 @@ export class Queue<T> {
     return taken;
   }
 
+  /** Takes out the first item that fits; false when there is none. */
+  remove(fits: (item: T) => boolean): boolean {
+    const index = this.#items.findIndex((item, at) => at >= this.#head && fits(item));
+    if (index >= 0) this.#items.splice(index, 1);
+    return index >= 0;
+  }
+
   /** Puts items in front of all others. */
   prepend(items: readonly T[]): void {
     if (items.length === 0) return;

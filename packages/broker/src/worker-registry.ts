@@ -30,7 +30,7 @@ export class WorkerRegistry {
   async remove(workerId: string): Promise<void> {
     await this.#redis
       .multi()
-      .del(this.#keys.worker(workerId))
+      .del(this.#keys.worker(workerId), this.#keys.inbox(workerId))
       .srem(this.#keys.workers(this.#queue), workerId)
       .exec();
     await this.#tellNews();
@@ -42,7 +42,10 @@ export class WorkerRegistry {
     if (ids.length === 0) return [];
     const records = await this.#redis.mget(ids.map((id) => this.#keys.worker(id)));
     const dead = ids.filter((_, index) => records[index] === null);
-    if (dead.length > 0) await this.#redis.srem(this.#keys.workers(this.#queue), ...dead);
+    if (dead.length > 0) {
+      await this.#redis.srem(this.#keys.workers(this.#queue), ...dead);
+      await this.#redis.del(dead.map((id) => this.#keys.inbox(id)));
+    }
     return records.flatMap((record) => parseWorker(record));
   }
 

@@ -84,27 +84,28 @@ export function brokerContract(name: string, setUp: () => Promise<BrokerSetup>):
         runner.send();
         const { batch, report, finish } = await worker.take();
         const outcome = { durationMicros: 5, payload: ALL_BYTES };
+        const requests = [{ sequence: 0, id: 1, body: ALL_BYTES }];
         const reports = [
-          { batchId: batch.id, outcomes: [], logs: '{"msg":"größer"}\n' },
-          {
+          encoded({ batchId: batch.id, outcomes: [], logs: '{"msg":"größer"}\n', requests, workerId: "w" }),
+          encoded({
             batchId: batch.id,
             outcomes: [
               { ...outcome, sequence: 3, kind: "threw" as const },
               { ...outcome, sequence: 1, kind: "returned-state" as const },
             ],
             logs: "",
-          },
-          {
+          }),
+          encoded({
             batchId: batch.id,
             outcomes: [{ ...outcome, sequence: 2, kind: "crashed" as const }],
             logs: "last\n",
-          },
+          }),
         ];
-        for (const each of reports) report(encoded(each));
+        for (const each of reports) report(each);
         finish();
         await runner.until(() => runner.reports.length === reports.length);
         expect(runner.reports.map((each) => Buffer.from(encodeReport(each)).toString("hex"))).toEqual(
-          reports.map((each) => Buffer.from(encodeReport(each)).toString("hex")),
+          reports.map(({ bytes }) => Buffer.from(bytes).toString("hex")),
         );
       });
 

@@ -22,6 +22,7 @@ let count = 0;
 /** A call that remembers how it was settled, each time. */
 export class TestCall implements Call {
   readonly hasInputs = false;
+  ticket: unknown;
   readonly scope = {
     id: "scope",
     owner: {

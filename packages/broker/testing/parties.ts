@@ -1,12 +1,13 @@
 import { Conditions } from "../../../test/support/conditions.ts";
 import type { Broker, Capacity, Delivery, RunnerLink, WorkerLink } from "../src/broker.ts";
-import type { Batch, Report } from "../src/messages.ts";
+import type { Batch, CallAnswer, Report } from "../src/messages.ts";
 import { sampleBatch, sampleReport } from "./samples.ts";
 
 /** A runner that remembers what it was told, and can be waited for. */
 export class TestRunner {
   readonly reports: Report[] = [];
   readonly lost: { batchId: string; reason: string }[] = [];
+  readonly withdrawn: string[] = [];
   readonly capacities: Capacity[] = [];
   link!: RunnerLink;
   /** How often it was told something while it was in a call of its link, which must not be. */
@@ -23,6 +24,7 @@ export class TestRunner {
         runner.#note(runner.reports, report);
       },
       onLost: (batchId, reason) => runner.#note(runner.lost, { batchId, reason }),
+      onWithdrawn: (batchId) => runner.#note(runner.withdrawn, batchId),
       onCapacity: (capacity) => runner.#note(runner.capacities, capacity),
     });
     return runner;
@@ -58,15 +60,36 @@ let workers = 0;
 /** A worker whose every step is a test's. */
 export class TestWorker {
   readonly workerId: string;
-  readonly link: WorkerLink;
+  link!: WorkerLink;
+  /** What the runners of its batches have said to it. */
+  readonly cancelled: { batchId: string; sequences: readonly number[] }[] = [];
+  readonly answers: CallAnswer[] = [];
+  readonly #conditions = new Conditions();
 
   static async join(broker: Broker, threads = 1, workerId = `worker-${++workers}`): Promise<TestWorker> {
-    return new TestWorker(workerId, await broker.connectWorker({ workerId, threads }));
+    const worker = new TestWorker(workerId);
+    worker.link = await broker.connectWorker(
+      { workerId, threads },
+      {
+        onCancel: (batchId, sequences) => worker.#note(worker.cancelled, { batchId, sequences }),
+        onAnswer: (answer) => worker.#note(worker.answers, answer),
+      },
+    );
+    return worker;
   }
 
-  private constructor(workerId: string, link: WorkerLink) {
+  private constructor(workerId: string) {
     this.workerId = workerId;
-    this.link = link;
+  }
+
+  /** Resolves when the condition holds; looks after everything that the worker is told. */
+  until(condition: () => boolean): Promise<void> {
+    return this.#conditions.until(condition);
+  }
+
+  #note<T>(list: T[], item: T): void {
+    list.push(item);
+    this.#conditions.changed();
   }
 
   /** Takes a batch, for which it waits. */

@@ -24,7 +24,7 @@ export function sampleBatch(runnerId: string, args: Uint8Array = ALL_BYTES): Bat
     contexts: [
       {
         ...{ scopeId: "scope", flowRunId: "flow-run", flowName: "report", flowRunName: "brisk-otter" },
-        ...{ tags: ["a", "b"], logConsole: true, heldLimits: ["db"] },
+        ...{ tags: ["a", "b"], logConsole: true, heldLimits: ["db"], isObserved: true, persistResult: false },
       },
     ],
     calls: [
@@ -54,6 +54,10 @@ export function sampleReport(batchId: string, outcome: Partial<CallOutcome> = {}
   return encoded({ batchId, outcomes: [whole], logs });
 }
 
-export function encoded(report: Report): EncodedReport {
+/** A report that asks nothing, unless told what. */
+export function encoded(
+  parts: Pick<Report, "batchId" | "outcomes" | "logs"> & Partial<Report>,
+): EncodedReport {
+  const report: Report = { requests: [], workerId: "", ...parts };
   return { report, bytes: encodeReport(report) };
 }

@@ -1,11 +1,14 @@
 import { encode } from "@millrace/core/internal";
 import type { Broker, RunnerHandlers, RunnerLink, WorkerLink } from "../src/broker.ts";
-import type { Batch, CallOutcome, OutcomeKind } from "../src/messages.ts";
+import type { Batch, CallAnswer, CallOutcome, OutcomeKind } from "../src/messages.ts";
+import { encodeRequest, type Request } from "../src/requests.ts";
 
 /** A broker without workers, for one runner: it keeps what is sent, and a test says what happens to it. */
 export class ScriptedBroker implements Broker {
   readonly sent: Batch[] = [];
   readonly released: string[] = [];
+  readonly cancelled: { batchId: string; sequences: readonly number[] }[] = [];
+  readonly answers: { workerId: string; answer: CallAnswer }[] = [];
   isLeft = false;
   #handlers!: RunnerHandlers;
   #waiting: (() => void) | undefined;
@@ -19,6 +22,8 @@ export class ScriptedBroker implements Broker {
         this.#waiting?.();
       },
       release: (batchId) => void this.released.push(batchId),
+      cancel: (batchId, sequences) => void this.cancelled.push({ batchId, sequences }),
+      answer: (workerId, answer) => void this.answers.push({ workerId, answer }),
       close: async () => {
         this.isLeft = true;
       },
@@ -48,7 +53,17 @@ export class ScriptedBroker implements Broker {
   }
 
   reports({ id }: Batch, outcomes: readonly CallOutcome[], logs = ""): void {
-    this.#handlers.onReport({ batchId: id, outcomes, logs });
+    this.#handlers.onReport({ batchId: id, outcomes, logs, requests: [], workerId: "" });
+  }
+
+  /** A call of the batch, in a worker, asks something. */
+  asks({ id: batchId }: Batch, sequence: number, id: number, request: Request): void {
+    const requests = [{ sequence, id, body: encodeRequest(request) }];
+    this.#handlers.onReport({ batchId, outcomes: [], logs: "", requests, workerId: "worker" });
+  }
+
+  withdraws({ id }: Batch): void {
+    this.#handlers.onWithdrawn(id);
   }
 
   /** Every call of the batch returns this, after so many milliseconds. */

@@ -11,7 +11,7 @@ import { callHooks, type FlowRunInfo, type Hook } from "./hooks.ts";
 import { processLogger } from "./logger.ts";
 import { runKey, storedForm } from "./result-cache.ts";
 import { runError } from "./run-error.ts";
-import { emitRunEvent, isObserved, summaryOf } from "./run-events.ts";
+import { processEvents, type RunEventSink, summaryOf } from "./run-events.ts";
 import { checkedName, fillTemplate, randomName } from "./run-name.ts";
 import { RunPositions } from "./run-positions.ts";
 import type { RunScope } from "./run-scope.ts";
@@ -59,7 +59,9 @@ export class FlowRun<R> {
       return;
     }
     if (caller.parent !== undefined) {
-      const inputs = isObserved() ? findDependencies([parameters, caller.waitFor])?.futures : undefined;
+      const inputs = this.#events.isObserved
+        ? findDependencies([parameters, caller.waitFor])?.futures
+        : undefined;
       this.#subflow = new Subflow(caller.parent, this, inputs?.map(({ taskRunId }) => taskRunId) ?? []);
     }
     this.#emit();
@@ -211,6 +213,10 @@ export class FlowRun<R> {
 
   // ---- What others learn -----------------------------------------------------------------------------------------
 
+  get #events(): RunEventSink {
+    return this.#caller.parent?.owner.services.events ?? processEvents;
+  }
+
   #enter(state: State): void {
     const { type, name, message, data } = state;
     const timestamp = Math.max(this.#state.timestamp, state.timestamp);
@@ -219,9 +225,9 @@ export class FlowRun<R> {
   }
 
   #emit(): void {
-    if (!isObserved()) return;
+    if (!this.#events.isObserved) return;
     const state = summaryOf(this.#state);
-    emitRunEvent("flow-run-state", {
+    this.#events.emit("flow-run-state", {
       ...this.#info(),
       flowVersion: flowVersion(this.#definition),
       parentTaskRunId: this.#subflow?.taskRunId,

@@ -15,7 +15,7 @@ export {
   toModulePath,
 } from "./project-root.ts";
 export { findTask, registrationModule, taskNames, taskRegistered } from "./registry.ts";
-export { emitRunEvent, isObserved } from "./run-events.ts";
+export { processEvents, type RunEventSink } from "./run-events.ts";
 export type { RunScope, ScopeOwner } from "./run-scope.ts";
 export { defaultServices, type RunServices } from "./run-services.ts";
 export type { RunningAttempt } from "./running-attempt.ts";

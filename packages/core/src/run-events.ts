@@ -67,20 +67,28 @@ export function observeRuns(observer: RunObserver): () => void {
   };
 }
 
-/** Ask before an event is made: nobody should pay for what nobody observes. */
-export function isObserved(): boolean {
-  return observers.length > 0;
+/** Where the events of runs go. */
+export interface RunEventSink {
+  /** Ask before an event is made: nobody should pay for what nobody observes. */
+  readonly isObserved: boolean;
+  emit<Name extends keyof RunEventMap>(name: Name, event: RunEventMap[Name]): void;
 }
 
-export function emitRunEvent<Name extends keyof RunEventMap>(name: Name, event: RunEventMap[Name]): void {
-  for (const observer of observers) {
-    try {
-      observer[name]?.(event);
-    } catch (error) {
-      processLogger().error({ err: error, event: name }, "an observer of runs failed");
+/** To the observers of this process. */
+export const processEvents: RunEventSink = {
+  get isObserved() {
+    return observers.length > 0;
+  },
+  emit(name, event) {
+    for (const observer of observers) {
+      try {
+        observer[name]?.(event);
+      } catch (error) {
+        processLogger().error({ err: error, event: name }, "an observer of runs failed");
+      }
     }
-  }
-}
+  },
+};
 
 export function summaryOf({ type, name, message, timestamp }: State): StateSummary {
   return { type, name, message, timestamp };

@@ -4,12 +4,15 @@ import type { FlowDefinition } from "./flow-definition.ts";
 import type { Limit, Limiter, Slots } from "./limiter.ts";
 import { ProcessLimiter } from "./process-limiter.ts";
 import type { ResultStore } from "./result-store.ts";
+import { processEvents, type RunEventSink } from "./run-events.ts";
 
 /** What the runs of a flow run share besides their task runner. Handed down to every run made inside them. */
 export interface RunServices {
   readonly limiter: Limiter;
   /** Where results are kept, unless a task names a store of its own. */
   readonly resultStore: ResultStore;
+  /** Where what happens to the runs is told. */
+  readonly events: RunEventSink;
   /** Are results kept of tasks that do not say themselves? */
   readonly persistResult: boolean;
   /** The limits that flows on the way here have set; held in this process. */
@@ -37,6 +40,7 @@ export function servicesFor(
   return {
     limiter: limiterOf(concurrencyLimits, clusterLimiter),
     resultStore: definition.resultStore ?? parent?.resultStore ?? session.resultStore ?? localFiles(),
+    events: parent?.events ?? processEvents,
     persistResult: definition.persistResult ?? parent?.persistResult ?? false,
     concurrencyLimits,
     clusterLimiter,
@@ -48,6 +52,7 @@ export function defaultServices(): RunServices {
   return {
     limiter: UNLIMITED,
     resultStore: localFiles(),
+    events: processEvents,
     persistResult: false,
     concurrencyLimits: {},
     clusterLimiter: undefined,

@@ -1,5 +1,5 @@
 import type { FlowRun } from "./flow-run.ts";
-import { emitRunEvent, type StateSummary } from "./run-events.ts";
+import type { StateSummary } from "./run-events.ts";
 import type { PositionedRun } from "./run-positions.ts";
 import type { RunScope, ScopeMember } from "./run-scope.ts";
 import type { FinalKind } from "./tally.ts";
@@ -50,7 +50,7 @@ export class Subflow implements ScopeMember, PositionedRun {
   emit(version: string | undefined, tags: readonly string[], attempt: number, state: StateSummary): void {
     const { flowName: taskName, flowRunName: taskRunName, id: childFlowRunId } = this.run;
     const { flowRunId, taskRunId: parentTaskRunId } = this.#parent.owner;
-    emitRunEvent("task-run-state", {
+    this.#parent.owner.services.events.emit("task-run-state", {
       ...{ taskRunId: this.taskRunId, taskName, taskRunName, taskVersion: version, flowRunId, attempt, tags },
       ...{ parentTaskRunId, childFlowRunId, inputs: this.#inputs, state },
     });

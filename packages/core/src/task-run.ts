@@ -7,7 +7,7 @@ import { KeptResult } from "./kept-result.ts";
 import type { Slots } from "./limiter.ts";
 import { taskRunLogger } from "./logger.ts";
 import { nextRetryDelayMs } from "./retry.ts";
-import { emitRunEvent, isObserved, summaryOf } from "./run-events.ts";
+import { summaryOf } from "./run-events.ts";
 import { checkedName, fillTemplate } from "./run-name.ts";
 import type { PositionedRun } from "./run-positions.ts";
 import { type FinalListener, RunRecord } from "./run-record.ts";
@@ -30,6 +30,7 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
   attempt = 0;
   private settledAttempt = 0;
   hasInputs = false;
+  ticket: unknown;
   private upstream: readonly Dependencies[] | undefined;
   private waitingFor = 0;
   /** What a run has only in unusual cases: most of a million have none of it. */
@@ -95,7 +96,7 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
     this.hasInputs = inputs !== undefined;
     if (inputs !== undefined || waitFor !== undefined) {
       this.upstream = [inputs, waitFor].filter((dependencies) => dependencies !== undefined);
-      if (isObserved()) {
+      if (this.scope.owner.services.events.isObserved) {
         const inputs = this.upstream.flatMap(({ futures }) => futures.map((future) => future.taskRunId));
         this.extra().inputs = [...new Set(inputs)];
       }
@@ -309,9 +310,10 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
   }
 
   private emit(): void {
-    if (!isObserved()) return;
+    const { events } = this.scope.owner.services;
+    if (!events.isObserved) return;
     const { taskRunId, taskRunName, flowRunId, attempt, tags, task } = this;
-    emitRunEvent("task-run-state", {
+    events.emit("task-run-state", {
       ...{ taskRunId, taskName: task.name, taskRunName, taskVersion: task.version, flowRunId, attempt, tags },
       parentTaskRunId: this.scope.owner.taskRunId,
       childFlowRunId: undefined,

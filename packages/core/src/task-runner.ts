@@ -43,6 +43,8 @@ export interface Call extends AttemptInfo {
   readonly number: number;
   /** The run's name when it is not `<task name>-<number>`. */
   readonly givenName: string | undefined;
+  /** For the runner's own use, while the call is with it. */
+  ticket: unknown;
   settle(outcome: Outcome): void;
 }
 

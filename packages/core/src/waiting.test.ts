@@ -29,7 +29,7 @@ it("asCompleted gives each future when its run is final, failed ones too", async
     const futures = [gated.submit("a"), gated.submit("b"), fail.submit()];
     const seen: number[] = [];
     for await (const future of asCompleted([...futures, futures[0]!])) {
-      seen.push(futures.findIndex((one) => one === future));
+      seen.push(futures.indexOf(future as (typeof futures)[number]));
       gates[seen.length === 1 ? "b" : "a"].send("open");
     }
     return seen;

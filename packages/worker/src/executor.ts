@@ -1,4 +1,4 @@
-import type { Batch, EncodedReport } from "@millrace/broker";
+import type { Batch, CallAnswer, EncodedReport } from "@millrace/broker";
 
 /**
  * Executes the calls of batches and reports how they ended. Two implementations pass one contract suite
@@ -8,16 +8,24 @@ export interface Executor {
   /** How many calls run at the same time. */
   readonly threads: number;
   /**
-   * Gets ready, with these modules of the project loaded: paths relative to its root.
+   * Gets ready, with these modules of the project loaded: paths relative to its root. The worker's id goes with what
+   * calls ask, so that the answers find them.
    *
    * @throws WorkerStartError, ModulePathError, ModuleImportError
    */
-  start(modules?: readonly string[]): Promise<void>;
+  start(workerId: string, modules?: readonly string[]): Promise<void>;
   /**
    * Takes the calls of a batch. Reports arrive as calls end, several at a time, each call in exactly one of them; the last one
    * has `isLast`.
    */
   execute(batch: Batch, onReport: (report: EncodedReport, isLast: boolean) => void): void;
+  /**
+   * Ends calls of a batch early: those that have not started are dropped, those that run get their signal, and are
+   * stopped should they go on. Their outcome is `cancelled`, unless they ended otherwise first.
+   */
+  cancel(batchId: string, sequences: readonly number[]): void;
+  /** Hands an answer to the call that asked. */
+  answer(answer: CallAnswer): void;
   /** Would another batch find work for a thread that is idle, or will be soon? */
   hasRoom(): boolean;
   /** Resolves when `hasRoom` may have become true. */

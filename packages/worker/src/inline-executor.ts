@@ -1,9 +1,10 @@
-import type { Batch, EncodedReport } from "@millrace/broker";
+import type { Batch, CallAnswer, EncodedReport } from "@millrace/broker";
 import { currentProjectRoot } from "@millrace/core/internal";
 import { CallRunner } from "./call-runner.ts";
 import type { Executor } from "./executor.ts";
 import { ModuleLoader } from "./module-loader.ts";
 import { Signal } from "./signal.ts";
+import { ThreadState } from "./thread-state.ts";
 
 interface Execution {
   remaining: number;
@@ -11,7 +12,7 @@ interface Execution {
 }
 
 /**
- * Executes calls on the event loop of this process, one at a time. For work that must be in the worker's own process, for debugging,
+ * Executes calls on the event loop of this process, one at a time, beside those that wait for calls of their own. For work that must be in the worker's own process, for debugging,
  * and as the simplest thing that is an executor. Code that blocks here also blocks the worker's heartbeat.
  */
 export class InlineExecutor implements Executor {
@@ -20,19 +21,23 @@ export class InlineExecutor implements Executor {
   readonly #ended = new Signal();
   readonly #loader: ModuleLoader;
   readonly #runner: CallRunner;
+  #workerId = "";
   #isClosed = false;
 
   constructor({ root = currentProjectRoot() }: { readonly root?: string } = {}) {
     this.#loader = new ModuleLoader(root);
     this.#runner = new CallRunner({
       loader: this.#loader,
+      workerId: () => this.#workerId,
       send: (report) => this.#onReport(report),
-      starting: () => {},
+      state: new ThreadState(),
+      onLeak: () => {}, // Code on this event loop cannot be stopped.
       takeLogs: () => "", // Run loggers of this process write where the process's lines go.
     });
   }
 
-  async start(modules: readonly string[] = []): Promise<void> {
+  async start(workerId: string, modules: readonly string[] = []): Promise<void> {
+    this.#workerId = workerId;
     for (const module of modules) await this.#loader.preload(module);
   }
 
@@ -40,6 +45,14 @@ export class InlineExecutor implements Executor {
     if (this.#isClosed) return;
     this.#executions.set(batch.id, { remaining: batch.calls.length, onReport });
     this.#runner.accept(batch);
+  }
+
+  cancel(batchId: string, sequences: readonly number[]): void {
+    for (const sequence of sequences) this.#runner.cancel(batchId, sequence);
+  }
+
+  answer({ batchId, sequence, id, body }: CallAnswer): void {
+    this.#runner.answer(batchId, sequence, id, body);
   }
 
   hasRoom(): boolean {

@@ -24,7 +24,7 @@ afterEach(async () => {
 
 async function start(threads: number): Promise<void> {
   executor = new ThreadExecutor({ threads, root: FIXTURES });
-  await executor.start(["tasks.js"]);
+  await executor.start("worker", ["tasks.js"]);
 }
 
 const execute = (...calls: CallOf[]) => new Execution(executor, batchOf("tasks.js", ...calls));
@@ -156,7 +156,7 @@ test("closing while threads still start harms nobody, whenever", async () => {
     const { ThreadExecutor } = await import(process.argv[1]);
     for (let delay = 0; delay < 150; delay += 10) {
       const executor = new ThreadExecutor({ threads: 4, root: process.argv[2] });
-      const started = executor.start(["tasks.js"]).catch(() => {});
+      const started = executor.start("worker", ["tasks.js"]).catch(() => {});
       await (delay % 20 === 0 ? started : new Promise((resolve) => setTimeout(resolve, delay)));
       await executor.close();
     }

@@ -9,14 +9,15 @@ import {
 } from "@millrace/core/internal";
 import { CallRunner } from "./call-runner.ts";
 import { ModuleLoader } from "./module-loader.ts";
-import type { FromThread, ThreadStart } from "./thread-protocol.ts";
+import type { FromThread, ThreadStart, ToThread } from "./thread-protocol.ts";
+import { ThreadState } from "./thread-state.ts";
 import { useTsx } from "./typescript-loader.ts";
 
 /** Log lines wait at most this long for the outcome of their call. */
 const LOG_FLUSH_MS = 50;
 
 /** What runs in a worker thread: calls come in through the port until it closes. Called once, by thread-bootstrap.cts. */
-export default function serve({ port, started, root, tsx, modules }: ThreadStart): Promise<void> {
+export default function serve({ port, state, workerId, root, tsx, modules }: ThreadStart): Promise<void> {
   enterWorkerMode();
   setProjectRoot(root);
   useTsx(tsx);
@@ -26,12 +27,14 @@ export default function serve({ port, started, root, tsx, modules }: ThreadStart
   const post = (message: FromThread) => port.postMessage(message);
   const runner = new CallRunner({
     loader,
+    workerId: () => workerId,
+    state: new ThreadState(state),
+    onLeak: () => post({ type: "leaking" }),
     send: ({ bytes }) => {
       // The encoder's memory is shared by many messages; only a copy can be handed over. (Buffer.slice is no copy.)
       const own = new Uint8Array(bytes);
       port.postMessage(own, [own.buffer]);
     },
-    starting: () => void Atomics.add(started, 0, 1),
     takeLogs: () => lines.take(),
   });
   const onFloatingError = (error: unknown) => {
@@ -46,10 +49,13 @@ export default function serve({ port, started, root, tsx, modules }: ThreadStart
   process.on("exit", () => runner.flush());
   return new Promise((resolve) => {
     port.on("close", () => resolve());
-    port.on("message", (bytes: Uint8Array) => {
-      const chunk = decodeBatch(bytes);
-      setLogLevel(chunk.logLevel);
-      runner.accept(chunk);
+    port.on("message", (message: ToThread) => {
+      if (message instanceof Uint8Array) {
+        const chunk = decodeBatch(message);
+        setLogLevel(chunk.logLevel);
+        runner.accept(chunk);
+      } else if (message.type === "cancel") runner.cancel(message.batchId, message.sequence);
+      else runner.answer(message.batchId, message.sequence, message.id, message.body);
     });
     Promise.all(modules.map((module) => loader.preload(module))).then(
       () => post({ type: "ready" }),

@@ -1,24 +1,24 @@
 import { fileURLToPath } from "node:url";
-import { MessageChannel, type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import {
   type Batch,
-  type BatchCall,
+  type CallAnswer,
+  type CallOutcome,
   Durations,
   decodeReport,
   type EncodedReport,
-  encodeBatch,
   encodeReport,
   Queue,
   type Report,
 } from "@millrace/broker";
-import { WorkerLostError, WorkerStartError } from "@millrace/core";
-import { currentProjectRoot, decode, encode, writeLogLine } from "@millrace/core/internal";
+import { RunTimeoutError, WorkerLostError, WorkerStartError } from "@millrace/core";
+import { currentProjectRoot, encode, writeLogLine } from "@millrace/core/internal";
 import type { Piscina } from "piscina";
 import { deathSentence } from "./death-sentence.ts";
 import type { Executor } from "./executor.ts";
 import { Signal } from "./signal.ts";
 import { AHEAD_MS, planChunk } from "./thread-plan.ts";
-import type { FromThread, ThreadStart } from "./thread-protocol.ts";
+import type { ThreadStart } from "./thread-protocol.ts";
+import { type Execution, type PendingCall, ThreadSlot } from "./thread-slot.ts";
 import { threadArguments, tsxOf } from "./typescript-loader.ts";
 
 export interface ThreadExecutorOptions {
@@ -29,30 +29,14 @@ export interface ThreadExecutorOptions {
   readonly tsx?: string | undefined;
 }
 
-/** A batch that is being executed. */
-interface Execution {
-  readonly batch: Batch;
-  /** For learning durations: one key per task of the batch. */
-  readonly taskKeys: readonly string[];
-  remaining: number;
-  readonly onReport: (report: EncodedReport, isLast: boolean) => void;
-}
-
-interface PendingCall {
-  readonly execution: Execution;
-  readonly call: BatchCall;
-  /** What it was expected to take when a thread got it. */
-  expectedMs: number | undefined;
-}
-
 /** `src` and `dist` are side by side: threads run the built file in both, since a thread cannot load our TypeScript. */
 const THREAD_ENTRY = fileURLToPath(new URL("../dist/thread-bootstrap.cjs", import.meta.url));
 
 /**
- * Executes calls in worker threads, one at a time in each. Piscina starts, replaces and ends the threads; calls do not
- * pass through its queue but through a port per thread, so that several can be on the way, and outcomes come as they
- * end. (Piscina's queue is not first in, first out, and answers once per run; one call at a time through it costs 70
- * to 100 µs.)
+ * Executes calls in worker threads, one at a time in each, beside those that wait for calls of their own. Piscina
+ * starts, replaces and ends the threads; calls do not pass through its queue but through a port per thread, so that
+ * several can be on the way, and outcomes come as they end. (Piscina's queue is not first in, first out, and answers
+ * once per run; one call at a time through it costs 70 to 100 µs.)
  */
 export class ThreadExecutor implements Executor {
   readonly threads: number;
@@ -64,6 +48,7 @@ export class ThreadExecutor implements Executor {
   readonly #durations = new Durations<string>();
   readonly #changed = new Signal();
   #pool: Piscina | undefined;
+  #workerId = "";
   #modules: readonly string[] = [];
   #isClosed = false;
 
@@ -77,7 +62,8 @@ export class ThreadExecutor implements Executor {
     this.#tsx = tsx;
   }
 
-  async start(modules: readonly string[] = []): Promise<void> {
+  async start(workerId: string, modules: readonly string[] = []): Promise<void> {
+    this.#workerId = workerId;
     this.#modules = modules;
     const { Piscina } = await import("piscina");
     if (this.#isClosed) return;
@@ -104,15 +90,42 @@ export class ThreadExecutor implements Executor {
 
   execute(batch: Batch, onReport: Execution["onReport"]): void {
     const taskKeys = batch.tasks.map(({ module, name }) => `${module}\n${name}`);
-    const execution: Execution = { batch, taskKeys, remaining: batch.calls.length, onReport };
+    const execution: Execution = { batch, taskKeys, calls: new Map(), onReport };
     this.#executions.set(batch.id, execution);
-    for (const call of batch.calls) this.#pending.push({ execution, call, expectedMs: undefined });
+    for (const call of batch.calls) {
+      const pending = {
+        execution,
+        call,
+        slot: undefined,
+        number: 0,
+        expectedMs: undefined,
+        unanswered: 0,
+        hasAsked: false,
+      };
+      execution.calls.set(call.sequence, pending);
+      this.#pending.push(pending);
+    }
     this.#feed();
+  }
+
+  cancel(batchId: string, sequences: readonly number[]): void {
+    const { calls } = this.#executions.get(batchId) ?? {};
+    for (const sequence of sequences) {
+      const pending = calls?.get(sequence);
+      if (pending?.slot !== undefined) pending.slot.cancel(pending);
+      else if (pending !== undefined) this.#endHere(pending, "cancelled"); // It is left out when its turn comes.
+    }
+    this.#changed.fire();
+  }
+
+  answer(answer: CallAnswer): void {
+    const pending = this.#executions.get(answer.batchId)?.calls.get(answer.sequence);
+    pending?.slot?.answer(pending, answer);
   }
 
   hasRoom(): boolean {
     if (this.#isClosed || this.#pending.size >= this.threads) return false;
-    return this.#slots.some((slot) => slot.isReady && slot.inFlightMs < 2 * AHEAD_MS);
+    return this.#slots.some((slot) => slot.isOpen && slot.busyMs < 2 * AHEAD_MS);
   }
 
   room(): Promise<void> {
@@ -128,7 +141,10 @@ export class ThreadExecutor implements Executor {
     this.#isClosed = true;
     this.#executions.clear();
     this.#changed.fire();
-    for (const slot of this.#slots) slot.port.close();
+    for (const slot of this.#slots) {
+      slot.lost(); // Its timers go.
+      slot.port.close();
+    }
     await this.#pool?.destroy();
   }
 
@@ -139,12 +155,12 @@ export class ThreadExecutor implements Executor {
     for (let progress = true; progress && this.#pending.size > 0; ) {
       progress = false;
       for (const slot of this.#slots) {
-        if (!slot.isReady) continue;
+        if (!slot.isOpen) continue;
         const count = planChunk({
           threads: this.threads,
           pending: this.#pending.size,
-          inFlightCalls: slot.inFlight.size,
-          inFlightMs: slot.inFlightMs,
+          inFlightCalls: slot.busyCalls,
+          inFlightMs: slot.busyMs,
           expectedMs: (index) => this.#expectedMs(this.#pending.at(index)),
         });
         if (count > 0) progress = true;
@@ -157,8 +173,10 @@ export class ThreadExecutor implements Executor {
   #sendChunk(slot: ThreadSlot, count: number): void {
     let taken = 0;
     while (taken < count && this.#pending.at(taken).execution === this.#pending.at(0).execution) taken++;
-    if (taken === 0) return;
-    const chunk = this.#pending.take(taken);
+    const chunk = this.#pending
+      .take(taken)
+      .filter(({ execution, call }) => execution.calls.has(call.sequence));
+    if (chunk.length === 0) return;
     const { batch } = chunk[0]!.execution;
     for (const pending of chunk) pending.expectedMs = this.#expectedMs(pending);
     slot.send({ ...batch, calls: chunk.map(({ call }) => call) }, chunk);
@@ -172,161 +190,119 @@ export class ThreadExecutor implements Executor {
 
   #onReport(slot: ThreadSlot, bytes: Uint8Array): void {
     const report = decodeReport(bytes);
-    const ended = slot.ended(report.outcomes.length);
     const execution = this.#executions.get(report.batchId);
-    this.#learn(ended, report);
-    if (execution !== undefined) this.#forward(execution, { report, bytes });
-    else if (report.logs !== "") writeLogLine(report.logs); // Written after the end of its batch, by what a call left behind.
+    if (execution === undefined) {
+      if (report.logs !== "") writeLogLine(report.logs); // Written after the end of its batch, by what a call left behind.
+    } else {
+      for (const { sequence, id } of report.requests) {
+        const pending = execution.calls.get(sequence);
+        if (pending !== undefined && id > 0) slot.asked(pending);
+      }
+      this.#learn(execution, report);
+      for (const { sequence } of report.outcomes) {
+        const pending = execution.calls.get(sequence);
+        if (pending !== undefined) slot.ended(pending);
+      }
+      this.#forward(execution, { report, bytes });
+    }
+    if (slot.isLeaking && slot.inFlight.size === 0) slot.kill.abort();
     this.#feed();
     this.#changed.fire();
   }
 
   /** Calls of one task in a row count as one observation: their mean is steadier than any of them. */
-  #learn(ended: readonly PendingCall[], { outcomes }: Report): void {
-    for (let first = 0; first < ended.length; ) {
-      const { execution, call } = ended[first]!;
+  #learn({ taskKeys, calls }: Execution, { outcomes }: Report): void {
+    for (let first = 0; first < outcomes.length; ) {
+      const task = calls.get(outcomes[first]!.sequence)?.call.task;
       let last = first;
       let micros = 0;
-      while (ended[last]?.call.task === call.task) micros += outcomes[last++]!.durationMicros;
-      this.#durations.observe(execution.taskKeys[call.task] as string, last - first, micros / 1000);
+      while (last < outcomes.length && calls.get(outcomes[last]!.sequence)?.call.task === task)
+        micros += outcomes[last++]!.durationMicros;
+      if (task !== undefined) this.#durations.observe(taskKeys[task] as string, last - first, micros / 1000);
       first = last;
     }
   }
 
   #forward(execution: Execution, encoded: EncodedReport): void {
-    execution.remaining -= encoded.report.outcomes.length;
-    const isLast = execution.remaining === 0 && this.#executions.delete(execution.batch.id);
+    for (const { sequence } of encoded.report.outcomes) execution.calls.delete(sequence);
+    const isLast = execution.calls.size === 0 && this.#executions.delete(execution.batch.id);
     execution.onReport(encoded, isLast);
+  }
+
+  /** Ends a call that no thread will end. */
+  #endHere({ execution, call }: PendingCall, kind: CallOutcome["kind"], error?: Error): void {
+    const payload = error === undefined ? new Uint8Array() : encode(error);
+    const report: Report = {
+      batchId: execution.batch.id,
+      outcomes: [{ sequence: call.sequence, kind, durationMicros: 0, payload }],
+      logs: "",
+      requests: [],
+      workerId: "",
+    };
+    this.#forward(execution, { report, bytes: encodeReport(report) });
   }
 
   // ---- Threads ---------------------------------------------------------------------------------------------------
 
   #openSlot(pool: Piscina): ThreadSlot {
+    let stuck: { readonly call: PendingCall; readonly why: "timed-out" | "cancelled" } | undefined;
     const slot: ThreadSlot = new ThreadSlot({
       onReady: () => {
         this.#feed();
         this.#changed.fire();
       },
       onReport: (bytes) => this.#onReport(slot, bytes),
+      onStuck: (call, why) => {
+        stuck = { call, why };
+        slot.kill.abort();
+      },
     });
     const start: ThreadStart = {
       ...slot.start,
+      workerId: this.#workerId,
       root: this.#root,
       tsx: this.#tsx,
       modules: this.#modules,
     };
-    pool.run(start, { transferList: [start.port] }).then(
-      () => this.#replace(slot, pool, "The thread ended."),
-      (error: unknown) => this.#replace(slot, pool, deathSentence(error)),
+    const died = (reason: string) => {
+      if (this.#isClosed) return;
+      slot.receiveLast();
+      slot.port.close();
+      slot.failStart(new WorkerStartError(`Expected a worker thread to start, but it died. ${reason}`));
+      this.#slots[this.#slots.indexOf(slot)] = this.#openSlot(pool);
+      if (stuck !== undefined && slot.inFlight.has(stuck.call)) this.#endStuck(slot, stuck.call, stuck.why);
+      this.#recover(slot, slot.kill.signal.aborted, reason);
+      this.#changed.fire();
+    };
+    pool.run(start, { transferList: [start.port], signal: slot.kill.signal }).then(
+      () => died("The thread ended."),
+      (error: unknown) => died(deathSentence(error)),
     );
     return slot;
   }
 
-  /** A thread has died: the call that ran in it is reported as crashed, the others run again without blame. */
-  #replace(slot: ThreadSlot, pool: Piscina, reason: string): void {
-    if (this.#isClosed) return;
-    slot.receiveLast();
-    slot.port.close();
-    slot.failStart(new WorkerStartError(`Expected a worker thread to start, but it died. ${reason}`));
-    const { running, others } = slot.lost();
-    this.#pending.prepend(others);
-    this.#slots[this.#slots.indexOf(slot)] = this.#openSlot(pool);
-    if (running !== undefined) {
-      const { execution, call } = running;
-      const payload = encode(new WorkerLostError(`The worker thread that ran the call died. ${reason}`));
-      const report: Report = {
-        batchId: execution.batch.id,
-        outcomes: [{ sequence: call.sequence, kind: "crashed", durationMicros: 0, payload }],
-        logs: "",
-      };
-      this.#forward(execution, { report, bytes: encodeReport(report) });
-    }
-    this.#changed.fire();
-  }
-}
-
-interface SlotHandlers {
-  readonly onReady: () => void;
-  readonly onReport: (bytes: Uint8Array) => void;
-}
-
-/** One thread, and the calls that it has, in the order in which it runs them. */
-class ThreadSlot {
-  readonly port: MessagePort;
-  readonly start: Pick<ThreadStart, "port" | "started">;
-  readonly ready: Promise<void>;
-  readonly inFlight = new Queue<PendingCall>();
-  isReady = false;
-  failStart!: (error: Error) => void;
-  /** Expected time of the known calls in flight. */
-  #knownMs = 0;
-  #unknown = 0;
-  #reported = 0;
-  #receive!: (message: FromThread) => void;
-
-  constructor({ onReady, onReport }: SlotHandlers) {
-    const { port1, port2 } = new MessageChannel();
-    this.port = port1;
-    this.start = { port: port2, started: new Int32Array(new SharedArrayBuffer(4)) };
-    this.ready = new Promise((resolve, reject) => {
-      this.failStart = reject;
-      this.#receive = (message) => {
-        if (message instanceof Uint8Array) return onReport(message);
-        if (message.type === "failed") return reject(decode(message.error));
-        this.isReady = true;
-        resolve();
-        onReady();
-      };
-      port1.on("message", this.#receive);
-    });
-    this.ready.catch(() => {});
+  #endStuck(slot: ThreadSlot, call: PendingCall, why: "timed-out" | "cancelled"): void {
+    slot.ended(call);
+    const { timeoutSeconds } = call.execution.batch.tasks[call.call.task]!;
+    this.#endHere(
+      call,
+      why,
+      why === "timed-out" ? new RunTimeoutError("Task run", timeoutSeconds) : undefined,
+    );
   }
 
-  /** Takes in what a thread that has died sent before: its end may be known before its last words. */
-  receiveLast(): void {
-    this.isReady = false;
-    for (
-      let last = receiveMessageOnPort(this.port);
-      last !== undefined;
-      last = receiveMessageOnPort(this.port)
-    ) {
-      this.#receive(last.message as FromThread);
-    }
-    this.isReady = false;
-  }
-
-  /** Infinity while a call of a new task is in flight. */
-  get inFlightMs(): number {
-    return this.#unknown > 0 ? Number.POSITIVE_INFINITY : this.#knownMs;
-  }
-
-  send(chunk: Batch, calls: readonly PendingCall[]): void {
-    for (const call of calls) {
-      this.inFlight.push(call);
-      if (call.expectedMs === undefined) this.#unknown++;
-      else this.#knownMs += call.expectedMs;
-    }
-    const bytes = new Uint8Array(encodeBatch(chunk)); // See thread-entry.ts: only a copy can be handed over.
-    this.port.postMessage(bytes, [bytes.buffer as ArrayBuffer]);
-  }
-
-  /** Takes out the `count` calls that have ended: a thread runs and reports them in order. */
-  ended(count: number): PendingCall[] {
-    const ended = this.inFlight.take(count);
-    this.#reported += ended.length;
-    for (const { expectedMs } of ended) {
-      if (expectedMs === undefined) this.#unknown--;
-      else this.#knownMs -= expectedMs;
-    }
-    if (this.inFlight.size === 0) this.#knownMs = 0; // Sums of fractions drift.
-    return ended;
-  }
-
-  /** The thread is dead: the call that it was running, and those that it had not started or whose outcome was on the way. */
-  lost(): { running: PendingCall | undefined; others: PendingCall[] } {
-    const startedUnreported = Atomics.load(this.start.started, 0) - this.#reported;
-    const calls = this.inFlight.take(this.inFlight.size);
-    const running = startedUnreported > 0 ? calls[startedUnreported - 1] : undefined;
-    return { running, others: calls.filter((call) => call !== running) };
+  /**
+   * What becomes of the calls of a thread that has died: those that may have killed it are reported, and so are others
+   * that have asked something of their flow's process, which then starts them afresh; the rest run again.
+   */
+  #recover(slot: ThreadSlot, wasKilled: boolean, reason: string): void {
+    const lost = slot.lost();
+    const suspects = wasKilled ? [] : lost.suspects;
+    const innocents = wasKilled ? [...lost.suspects, ...lost.others] : lost.others;
+    this.#pending.prepend(innocents.filter(({ hasAsked }) => !hasAsked));
+    for (const call of innocents) if (call.hasAsked) this.#endHere(call, "lost");
+    const error = new WorkerLostError(`The worker thread that ran the call died. ${reason}`);
+    for (const call of suspects) this.#endHere(call, suspects.length === 1 ? "crashed" : "suspected", error);
+    this.#feed();
   }
 }

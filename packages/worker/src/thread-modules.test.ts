@@ -30,7 +30,7 @@ describe("a thread runs tasks of", () => {
     ["an ES module in TypeScript, named so", "module.mts"],
     ["a CommonJS module in TypeScript, named so", "module.cts"],
   ])("%s", async (_, module) => {
-    await executor.start();
+    await executor.start("worker");
     expect(await run(executor, describeLength(module))).toEqual([
       { kind: "returned", value: "7 m" },
       { kind: "returned", value: "8 m" },
@@ -38,7 +38,7 @@ describe("a thread runs tasks of", () => {
   });
 
   test("all of these, one after the other", async () => {
-    await executor.start();
+    await executor.start("worker");
     for (const module of ["module.mjs", "typescript.ts", "module.cts", "module.cjs", "module.mts"]) {
       const ended = await run(executor, describeLength(module));
       expect(ended.map(({ value }) => value)).toEqual(["7 m", "8 m"]);
@@ -50,7 +50,7 @@ describe("a thread runs tasks of", () => {
     await using project = await UserProject.make({ [file]: text }, { type: "commonjs" });
     const executor = new ThreadExecutor({ threads: 1, root: project.root });
     try {
-      await executor.start();
+      await executor.start("worker");
       const ended = await run(executor, describeLength(file));
       expect(ended.map(({ value }) => value)).toEqual(["7 m", "8 m"]);
     } finally {
@@ -59,7 +59,7 @@ describe("a thread runs tasks of", () => {
   });
 
   test("a module that calls and awaits a flow at top level, which never acts in a worker", async () => {
-    await executor.start();
+    await executor.start("worker");
     const [above] = await run(executor, batchOf("awaits-its-flow.js", ["above"]));
     expect(above).toEqual({ kind: "returned", value: "found" });
     const [next] = await run(executor, batchOf("tasks.js", ["add", 1, 1]));
@@ -69,13 +69,13 @@ describe("a thread runs tasks of", () => {
 
 describe("modules to load at the start", () => {
   test("are there before the first call", async () => {
-    await executor.start(["uses-factory.js", "typescript.ts"]);
+    await executor.start("worker", ["uses-factory.js", "typescript.ts"]);
     const [ended] = await run(executor, batchOf("factory.js", ["product"]));
     expect(ended!.value).toBe("made: product");
   });
 
   test("may call and await a flow", async () => {
-    await executor.start(["awaits-its-flow.js"]);
+    await executor.start("worker", ["awaits-its-flow.js"]);
     const [ended] = await run(executor, batchOf("awaits-its-flow.js", ["above"]));
     expect(ended!.value).toBe("found");
   });
@@ -86,7 +86,7 @@ describe("modules to load at the start", () => {
   ])(
     "keep it from starting when %s cannot be loaded, and nothing is left",
     async (module, error, message) => {
-      const start = executor.start(["tasks.js", module]);
+      const start = executor.start("worker", ["tasks.js", module]);
       await expect(start).rejects.toThrow(error);
       await expect(start).rejects.toThrow(message);
     },

@@ -1,13 +1,13 @@
 import type { MessagePort } from "node:worker_threads";
+import type { CallAnswer } from "@millrace/broker";
 
 /** What a thread is started with. From then on the port carries chunks in and reports out, as bytes. */
 export interface ThreadStart {
   readonly port: MessagePort;
-  /**
-   * How many calls the thread has started, in element 0. Shared memory, since it must be readable after the thread
-   * has died: with the reports received it tells which call was running.
-   */
-  readonly started: Int32Array;
+  /** The memory of a ThreadState. */
+  readonly state: SharedArrayBuffer;
+  /** Of the worker that the thread belongs to: requests are answered there. */
+  readonly workerId: string;
   /** The project root. */
   readonly root: string;
   /** The package.json of the tsx that this process was started with, if it was. */
@@ -16,8 +16,21 @@ export interface ThreadStart {
   readonly modules: readonly string[];
 }
 
-/** What a thread sends: one word on its start (an error is encoded), then reports as bytes. */
+/** What a thread gets: chunks as bytes, and between them what concerns calls that it has. */
+export type ToThread =
+  | { readonly type: "cancel"; readonly batchId: string; readonly sequence: number }
+  | ({ readonly type: "answer" } & CallAnswer)
+  | Uint8Array;
+
+/**
+ * What a thread sends: one word on its start (an error is encoded), then reports as bytes. `leaking`: a function goes on
+ * although its call has ended, so that the thread should be replaced when its other calls have ended.
+ */
 export type FromThread =
   | { readonly type: "ready" }
   | { readonly type: "failed"; readonly error: Uint8Array }
+  | { readonly type: "leaking" }
   | Uint8Array;
+
+/** How long a function may go on after its time was over or it was cancelled, before its thread is ended. */
+export const KILL_GRACE_MS = 1_000;

@@ -21,6 +21,7 @@ export class Worker {
   readonly workerId: string;
   readonly #link: WorkerLink;
   readonly #executor: Executor;
+  readonly #early: EarlyCancellations;
   readonly #loop: Promise<void>;
   #taking: Promise<void> = Promise.resolve();
   #isStopping = false;
@@ -33,21 +34,29 @@ export class Worker {
     workerId = randomUUID(),
     modules = [],
   }: WorkerOptions): Promise<Worker> {
-    await executor.start(modules);
+    await executor.start(workerId, modules);
+    const early = new EarlyCancellations();
     try {
-      return new Worker(
-        workerId,
-        await broker.connectWorker({ workerId, threads: executor.threads }),
-        executor,
+      const link = await broker.connectWorker(
+        { workerId, threads: executor.threads },
+        {
+          onCancel: (batchId, sequences) => {
+            executor.cancel(batchId, sequences);
+            early.note(batchId, sequences);
+          },
+          onAnswer: (answer) => executor.answer(answer),
+        },
       );
+      return new Worker(workerId, link, executor, early);
     } catch (error) {
       await executor.close();
       throw error;
     }
   }
 
-  private constructor(workerId: string, link: WorkerLink, executor: Executor) {
+  private constructor(workerId: string, link: WorkerLink, executor: Executor, early: EarlyCancellations) {
     this.workerId = workerId;
+    this.#early = early;
     this.#link = link;
     this.#executor = executor;
     this.#loop = this.#run();
@@ -83,6 +92,8 @@ export class Worker {
       delivery.report(report);
       if (isLast) delivery.finish();
     });
+    const cancelled = this.#early.of(delivery.batch.id);
+    if (cancelled !== undefined) this.#executor.cancel(delivery.batch.id, cancelled);
   }
 
   /** In this order: nothing new comes in, what is there ends, the threads go, and only then does the worker sign off. */
@@ -99,6 +110,26 @@ export class Worker {
     await this.#link.close();
   }
 }
+
+/**
+ * What was cancelled in batches that have not arrived yet: a runner may see that this worker holds a batch a moment
+ * before the worker itself has it.
+ */
+class EarlyCancellations {
+  readonly #sequences = new Map<string, readonly number[]>();
+
+  note(batchId: string, sequences: readonly number[]): void {
+    this.#sequences.set(batchId, [...(this.of(batchId) ?? []), ...sequences]);
+    setTimeout(() => this.#sequences.delete(batchId), EARLY_MS).unref();
+  }
+
+  of(batchId: string): readonly number[] | undefined {
+    return this.#sequences.get(batchId);
+  }
+}
+
+/** Longer than any way from a lock that is set to the batch that comes with it. */
+const EARLY_MS = 10_000;
 
 function after(milliseconds: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

@@ -23,7 +23,7 @@ export function batchOf(module: string, ...calls: readonly CallOf[]): Batch {
     contexts: [
       {
         ...{ scopeId: "scope", flowRunId: "flow-run", flowName: "flow", flowRunName: "brisk-otter" },
-        ...{ tags: ["a"], logConsole: false, heldLimits: [] },
+        ...{ tags: ["a"], logConsole: false, heldLimits: [], isObserved: false, persistResult: false },
       },
     ],
     calls: calls.map(([name, ...args], sequence) => ({

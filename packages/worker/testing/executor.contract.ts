@@ -16,7 +16,7 @@ export function executorContract(name: string, make: (root: string) => Executor)
       resources = await snapshotResources();
       gate = await FileGate.make();
       executor = make(FIXTURES);
-      await executor.start();
+      await executor.start("worker");
     });
 
     afterEach(async () => {

@@ -1,4 +1,4 @@
-import { type Batch, type EncodedReport, encodeReport } from "@millrace/broker";
+import { type Batch, type CallAnswer, type EncodedReport, encodeReport } from "@millrace/broker";
 import { encode } from "@millrace/core/internal";
 import type { Executor } from "../src/executor.ts";
 
@@ -11,7 +11,7 @@ export class GatedExecutor implements Executor {
   readonly #running = new Map<Batch, OnReport>();
   #waiting: (() => void)[] = [];
 
-  async start(modules: readonly string[] = []): Promise<void> {
+  async start(_workerId: string, modules: readonly string[] = []): Promise<void> {
     this.events.push(["start", ...modules].join(" "));
   }
 
@@ -19,6 +19,14 @@ export class GatedExecutor implements Executor {
     this.events.push("execute");
     this.#running.set(batch, onReport);
     this.#changed();
+  }
+
+  cancel(batchId: string, sequences: readonly number[]): void {
+    this.events.push(`cancel ${batchId} ${sequences}`);
+  }
+
+  answer({ id }: CallAnswer): void {
+    this.events.push(`answer ${id}`);
   }
 
   hasRoom(): boolean {
@@ -55,6 +63,8 @@ export class GatedExecutor implements Executor {
         batchId: batch.id,
         outcomes: [{ sequence, kind: "returned" as const, durationMicros: 1, payload }],
         logs: "",
+        requests: [],
+        workerId: "",
       };
       onReport({ report, bytes: encodeReport(report) }, index === batch.calls.length - 1);
     }

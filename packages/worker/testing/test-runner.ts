@@ -14,6 +14,7 @@ export class TestRunner {
     runner.link = await broker.connectRunner({
       onReport: (report) => runner.#note(() => runner.reports.push(report)),
       onLost: (batchId, reason) => runner.#note(() => runner.lost.push({ batchId, reason })),
+      onWithdrawn: () => {},
       onCapacity: (capacity) =>
         runner.#note(() => {
           runner.capacity = capacity;

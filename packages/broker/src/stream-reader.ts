@@ -1,5 +1,4 @@
-import { REPLIES_RENEWAL_MS, REPLIES_TTL_MS } from "./intervals.ts";
-import type { Keys } from "./keys.ts";
+import { STREAM_RENEWAL_MS, STREAM_TTL_MS } from "./intervals.ts";
 import { duplicateForBlocking, type Redis } from "./redis-connection.ts";
 
 /** Entries per read: a read brings what has gathered, within bounds. */
@@ -12,42 +11,43 @@ const RETRY_MS = 200;
 
 const FIELD = "r";
 
-/** Appends a report to a runner's stream. Resolves to false when the runner is gone: its stream is not made anew. */
-export async function appendReply(redis: Redis, key: string, report: Uint8Array): Promise<boolean> {
-  const id = await redis.xadd(key, "NOMKSTREAM", "*", FIELD, asBuffer(report));
+/** Appends a message to somebody's stream. Resolves to false when its reader is gone: the stream is not made anew. */
+export async function appendToStream(redis: Redis, key: string, message: Uint8Array): Promise<boolean> {
+  const id = await redis.xadd(key, "NOMKSTREAM", "*", FIELD, asBuffer(message));
   return id !== null;
 }
 
-/** Reads a runner's reply stream, entry by entry, from its creation until it is closed. */
-export class ReplyReader {
+/**
+ * Reads a stream that is made for one reader, entry by entry, from its creation until it is closed: the replies to a
+ * runner, the inbox of a worker.
+ */
+export class StreamReader {
   readonly #redis: Redis;
   readonly #blocking: Redis;
   readonly #key: string;
-  readonly #onReply: (reply: Uint8Array) => void;
+  readonly #onMessage: (message: Uint8Array) => void;
   readonly #renewal: NodeJS.Timeout;
   readonly #reading: Promise<void>;
   #isClosed = false;
 
   static async open(
     redis: Redis,
-    keys: Keys,
-    runnerId: string,
-    onReply: (reply: Uint8Array) => void,
-  ): Promise<ReplyReader> {
-    const key = keys.replies(runnerId);
+    key: string,
+    onMessage: (message: Uint8Array) => void,
+  ): Promise<StreamReader> {
     const first = await redis.xadd(key, "*", FIELD, "");
-    await redis.pexpire(key, REPLIES_TTL_MS);
-    return new ReplyReader(redis, key, first as string, onReply);
+    await redis.pexpire(key, STREAM_TTL_MS);
+    return new StreamReader(redis, key, first as string, onMessage);
   }
 
-  private constructor(redis: Redis, key: string, first: string, onReply: (reply: Uint8Array) => void) {
+  private constructor(redis: Redis, key: string, first: string, onMessage: (message: Uint8Array) => void) {
     this.#redis = redis;
     this.#blocking = duplicateForBlocking(redis);
     this.#key = key;
-    this.#onReply = onReply;
+    this.#onMessage = onMessage;
     this.#renewal = setInterval(
-      () => void redis.pexpire(key, REPLIES_TTL_MS).catch(ignore),
-      REPLIES_RENEWAL_MS,
+      () => void redis.pexpire(key, STREAM_TTL_MS).catch(ignore),
+      STREAM_RENEWAL_MS,
     );
     this.#reading = this.#read(first);
   }
@@ -68,7 +68,7 @@ export class ReplyReader {
         const entries = streams?.[0]?.[1] ?? [];
         for (const [id, fields] of entries) {
           cursor = id.toString();
-          if (fields?.[1] !== undefined) this.#onReply(fields[1]);
+          if (fields?.[1] !== undefined) this.#onMessage(fields[1]);
         }
         // What has been read is no longer needed. Not awaited: the next read need not wait for it.
         if (entries.length > 0) void this.#redis.xtrim(this.#key, "MINID", "~", cursor).catch(ignore);

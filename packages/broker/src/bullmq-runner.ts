@@ -1,0 +1,141 @@
+import { randomUUID } from "node:crypto";
+import { DecodeError } from "@millrace/core";
+import { processLogger } from "@millrace/core/internal";
+import { BatchWatch } from "./batch-watch.ts";
+import type { RunnerHandlers, RunnerLink } from "./broker.ts";
+import { addJob, type BatchQueue, openQueue } from "./bullmq.ts";
+import { LEAVE_MS } from "./intervals.ts";
+import type { Keys } from "./keys.ts";
+import { type Batch, type CallAnswer, decodeReport, encodeBatch } from "./messages.ts";
+import { doneWithin, type Redis } from "./redis-connection.ts";
+import { appendToStream, StreamReader } from "./stream-reader.ts";
+import { encodeWorkerMessage, type WorkerMessage } from "./worker-messages.ts";
+import type { WorkerRegistry } from "./worker-registry.ts";
+
+/** A runner's link to the cluster behind a Redis: batches go into BullMQ's queue, reports come on a stream of its own. */
+export class BullMqRunner implements RunnerLink {
+  readonly runnerId: string;
+  readonly #redis: Redis;
+  readonly #keys: Keys;
+  readonly #queue: BatchQueue;
+  readonly #handlers: RunnerHandlers;
+  readonly #adding = new Set<Promise<void>>();
+  #replies!: StreamReader;
+  #watch!: BatchWatch;
+  #isClosed = false;
+
+  static async open(
+    redis: Redis,
+    keys: Keys,
+    queueName: string,
+    registry: WorkerRegistry,
+    handlers: RunnerHandlers,
+  ): Promise<BullMqRunner> {
+    const runner = new BullMqRunner(redis, keys, openQueue(redis, keys, queueName), handlers);
+    const replies = keys.replies(runner.runnerId);
+    runner.#replies = await StreamReader.open(redis, replies, (reply) => runner.#onReply(reply));
+    runner.#watch = await BatchWatch.start({
+      redis,
+      keys,
+      queue: queueName,
+      registry,
+      onCapacity: (capacity) => handlers.onCapacity(capacity),
+      onLost: async ({ batchId, reason }) => {
+        await runner.#removeJob(batchId);
+        runner.#lost(batchId, reason);
+      },
+    });
+    return runner;
+  }
+
+  private constructor(redis: Redis, keys: Keys, queue: BatchQueue, handlers: RunnerHandlers) {
+    this.runnerId = randomUUID();
+    this.#redis = redis;
+    this.#keys = keys;
+    this.#queue = queue;
+    this.#handlers = handlers;
+  }
+
+  send(batch: Batch): void {
+    this.#watch.add(batch.id);
+    const added = addJob(this.#queue, batch.id, encodeBatch(batch)).catch((error: Error) =>
+      this.#lost(batch.id, `It could not be put into the queue: ${error.message}`),
+    );
+    this.#adding.add(added);
+    void added.then(() => this.#adding.delete(added));
+  }
+
+  release(batchId: string): void {
+    this.#watch.remove(batchId);
+  }
+
+  cancel(batchId: string, sequences: readonly number[]): void {
+    void this.#cancel(batchId, sequences).catch(ignore); // Redis is away: the calls end when they end.
+  }
+
+  answer(workerId: string, answer: CallAnswer): void {
+    void this.#tell(workerId, { type: "answer", ...answer }).catch(ignore);
+  }
+
+  /** Whoever holds the lease on the batch is told; when nobody does, it is taken out of the queue. */
+  async #cancel(batchId: string, sequences: readonly number[]): Promise<void> {
+    await Promise.all(this.#adding); // It may be on its way into the queue.
+    // Twice, when a worker took it between the two steps. It can be taken once.
+    for (let attempt = 1; attempt <= 2; attempt++) {
+      const holder = await this.#redis.get(this.#keys.lease(this.#queue.name, batchId));
+      if (holder !== null) {
+        await this.#tell(holder, { type: "cancel", batchId, sequences });
+        return;
+      }
+      if ((await this.#queue.remove(batchId)) === 1) {
+        if (this.#watch.remove(batchId) && !this.#isClosed) this.#handlers.onWithdrawn(batchId);
+        return;
+      }
+    }
+  }
+
+  async #tell(workerId: string, message: WorkerMessage): Promise<void> {
+    await appendToStream(this.#redis, this.#keys.inbox(workerId), encodeWorkerMessage(message));
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#watch.close();
+    await doneWithin(LEAVE_MS, this.#removeAll());
+    await doneWithin(LEAVE_MS, this.#replies.close());
+    await this.#queue.close().catch(ignore);
+  }
+
+  /** Takes what is not accounted for out of the queue: also what is only on its way into it. */
+  async #removeAll(): Promise<void> {
+    await Promise.all(this.#adding);
+    for (const batchId of this.#watch.batches) await this.#removeJob(batchId).catch(ignore);
+  }
+
+  #onReply(reply: Uint8Array): void {
+    if (this.#isClosed) return;
+    try {
+      this.#handlers.onReport(decodeReport(reply));
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      processLogger().error({ err: error }, "a reply could not be read and was left out");
+    }
+  }
+
+  #lost(batchId: string, reason: string): void {
+    if (this.#watch.remove(batchId) && !this.#isClosed) this.#handlers.onLost(batchId, reason);
+  }
+
+  /** BullMQ refuses to remove a job that is locked, also when the holder of the lock is dead. */
+  async #removeJob(batchId: string): Promise<void> {
+    let isRemoved = false;
+    // Again when a worker took it, and locked it, between the two steps. It can be taken once.
+    for (let attempt = 1; !isRemoved && attempt <= 2; attempt++) {
+      await this.#redis.del(this.#keys.lease(this.#queue.name, batchId));
+      isRemoved = (await this.#queue.remove(batchId)) === 1;
+    }
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,156 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { DecodeError } from "@millrace/core";
+import { processLogger } from "@millrace/core/internal";
+import type { Delivery, WorkerHandlers, WorkerInfo, WorkerLink } from "./broker.ts";
+import { type BatchJob, type BatchWorker, bytesOf, openWorker } from "./bullmq.ts";
+import { LEASE_MS, LEASE_RENEWAL_MS, LEAVE_MS } from "./intervals.ts";
+import type { Keys } from "./keys.ts";
+import { decodeBatch } from "./messages.ts";
+import { doneWithin, type Redis } from "./redis-connection.ts";
+import { appendToStream, StreamReader } from "./stream-reader.ts";
+import { decodeWorkerMessage } from "./worker-messages.ts";
+import type { WorkerRegistry } from "./worker-registry.ts";
+
+/** The wait after Redis refused to give a job, as it does while it loads its data. */
+const TAKE_RETRY_MS = 200;
+
+/** A worker's link to the cluster behind a Redis. A lease is BullMQ's lock on the batch's job. */
+export class BullMqWorker implements WorkerLink {
+  readonly #redis: Redis;
+  readonly #keys: Keys;
+  readonly #worker: BatchWorker;
+  readonly #workerId: string;
+  readonly #held = new Map<string, BatchJob>();
+  readonly #finishing = new Set<Promise<void>>();
+  #withdraw!: () => Promise<void>;
+  #inbox!: StreamReader;
+  #renewalTimer: NodeJS.Timeout | undefined;
+  #isTaking = true;
+  /** The `take` that waits. */
+  #taking: Promise<unknown> | undefined;
+  #giveUp!: () => void;
+  readonly #gaveUp = new Promise<undefined>((resolve) => {
+    this.#giveUp = () => resolve(undefined);
+  });
+  #isClosed = false;
+
+  static async open(
+    redis: Redis,
+    keys: Keys,
+    queueName: string,
+    registry: WorkerRegistry,
+    info: WorkerInfo,
+    handlers: WorkerHandlers,
+  ): Promise<BullMqWorker> {
+    const worker = await openWorker(redis, keys, queueName);
+    const link = new BullMqWorker(redis, keys, worker, info.workerId);
+    // Before anybody can know of the worker: what is said to it must find the stream.
+    link.#inbox = await StreamReader.open(redis, keys.inbox(info.workerId), (bytes) =>
+      link.#hear(bytes, handlers),
+    );
+    link.#withdraw = await registry.announce(info);
+    link.#renewalTimer = setInterval(() => void link.#renewLeases(), LEASE_RENEWAL_MS);
+    return link;
+  }
+
+  private constructor(redis: Redis, keys: Keys, worker: BatchWorker, workerId: string) {
+    this.#redis = redis;
+    this.#keys = keys;
+    this.#worker = worker;
+    this.#workerId = workerId;
+  }
+
+  take(): Promise<Delivery | undefined> {
+    const taking = this.#take().finally(() => {
+      this.#taking = undefined;
+    });
+    this.#taking = taking;
+    return Promise.race([taking, this.#gaveUp]);
+  }
+
+  async #take(): Promise<Delivery | undefined> {
+    while (this.#isTaking) {
+      // The worker's id is the lock's token: whoever looks at a lock knows who holds it.
+      const job = await this.#worker.getNextJob(this.#workerId).catch(() => sleep(TAKE_RETRY_MS));
+      if (job === undefined) continue;
+      const delivery = this.#deliver(job);
+      if (delivery !== undefined) return delivery;
+    }
+    return undefined;
+  }
+
+  stopTaking(): void {
+    if (!this.#isTaking) return;
+    this.#isTaking = false;
+    if (this.#taking === undefined) return;
+    // With Redis away, BullMQ does not give up.
+    void doneWithin(LEAVE_MS, this.#taking).then(() => this.#giveUp());
+    // Wakes a `take` that waits: BullMQ gives undefined when its blocking connection is cut, and connects again.
+    void this.#worker
+      .getBackend()
+      .blockingClient?.then((client) => client.disconnect())
+      .catch(ignore);
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.stopTaking();
+    await doneWithin(LEAVE_MS, Promise.resolve(this.#taking));
+    clearInterval(this.#renewalTimer);
+    // What is finished counts as finished before the worker counts as gone.
+    await doneWithin(LEAVE_MS, Promise.all(this.#finishing));
+    await doneWithin(LEAVE_MS, this.#withdraw());
+    await doneWithin(LEAVE_MS, this.#inbox.close());
+    // `close()` without force waits for ever when Redis is away (bullmq issue 4656).
+    await this.#worker.close(true).catch(ignore);
+  }
+
+  #deliver(job: BatchJob): Delivery | undefined {
+    const jobId = job.id as string;
+    this.#held.set(jobId, job);
+    try {
+      const batch = decodeBatch(bytesOf(job));
+      const replies = this.#keys.replies(batch.runnerId);
+      return {
+        batch,
+        report: ({ bytes }) => void appendToStream(this.#redis, replies, bytes).catch(ignore),
+        finish: () => this.#finish(jobId),
+      };
+    } catch (error) {
+      processLogger().error({ err: error, job: jobId }, "a batch could not be read and was dropped");
+      this.#finish(jobId);
+      return undefined;
+    }
+  }
+
+  #hear(bytes: Uint8Array, handlers: WorkerHandlers): void {
+    try {
+      const message = decodeWorkerMessage(bytes);
+      if (message.type === "cancel") handlers.onCancel(message.batchId, message.sequences);
+      else handlers.onAnswer(message);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      processLogger().error({ err: error }, "a message to this worker could not be read and was left out");
+    }
+  }
+
+  #finish(jobId: string): void {
+    const job = this.#held.get(jobId);
+    this.#held.delete(jobId);
+    // Fails when the lease was lost; then the runner has sent the calls again and ignores what we reported.
+    const finished = job?.moveToCompleted(null, this.#workerId, false).then(ignore, ignore);
+    if (finished === undefined) return;
+    this.#finishing.add(finished);
+    void finished.then(() => this.#finishing.delete(finished));
+  }
+
+  async #renewLeases(): Promise<void> {
+    const ids = [...this.#held.keys()];
+    if (ids.length === 0) return;
+    const tokens = ids.map(() => this.#workerId);
+    await this.#worker.extendJobLocks(ids, tokens, LEASE_MS).catch(ignore);
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,55 @@
+import { type Job, Queue, Worker } from "bullmq";
+import { LEASE_MS } from "./intervals.ts";
+import type { Keys } from "./keys.ts";
+import type { Redis } from "./redis-connection.ts";
+
+/** A batch as BullMQ keeps it. A job's data is JSON, so the bytes travel in base64. */
+interface JobData {
+  readonly batch: string;
+}
+
+export type BatchJob = Job<JobData>;
+export type BatchQueue = Queue<JobData>;
+export type BatchWorker = Worker<JobData>;
+
+const JOB_NAME = "batch";
+
+/** BullMQ's end for those who put batches in. */
+export function openQueue(redis: Redis, keys: Keys, queueName: string): BatchQueue {
+  const queue: BatchQueue = new Queue(queueName, {
+    connection: redis,
+    prefix: keys.prefix,
+    skipVersionCheck: true, // Done by checkRedis.
+    streams: { events: { maxLen: 0 } }, // Nobody reads BullMQ's events.
+  });
+  queue.on("error", ignore);
+  return queue;
+}
+
+export async function addJob(queue: BatchQueue, batchId: string, batch: Uint8Array): Promise<void> {
+  const data = { batch: Buffer.from(batch).toString("base64") };
+  await queue.add(JOB_NAME, data, { jobId: batchId, removeOnComplete: true, removeOnFail: true });
+}
+
+/** The bytes of the batch; whatever bytes there are, when somebody else made the job. */
+export function bytesOf(job: BatchJob): Uint8Array {
+  return Buffer.from(String(job.data?.batch ?? ""), "base64");
+}
+
+/** BullMQ's end for those who take batches, by its manual API. */
+export async function openWorker(redis: Redis, keys: Keys, queueName: string): Promise<BatchWorker> {
+  const worker: BatchWorker = new Worker(queueName, null, {
+    connection: redis,
+    prefix: keys.prefix,
+    autorun: false,
+    lockDuration: LEASE_MS,
+    maxStalledCount: 0, // The dispatcher alone sends a batch again.
+    drainDelay: 2,
+    skipVersionCheck: true,
+  });
+  worker.on("error", ignore); // Connection errors: the connection comes back by itself.
+  await worker.waitUntilReady();
+  return worker;
+}
+
+function ignore(): void {}

@@ -1,0 +1,137 @@
+import type { Call, Outcome } from "@millrace/core";
+import type { RunServices, TaskDefinition } from "@millrace/core/internal";
+import type { BatchBuilder } from "./batch-builder.ts";
+import type { Batch, BatchCall, TaskReference } from "./messages.ts";
+import { type RawOutcome, toOutcome, toRaw } from "./outcomes.ts";
+import type { Request } from "./requests.ts";
+
+/** A call that the dispatcher answers for, until it has settled. */
+export abstract class Entry {
+  readonly sequence: number;
+  /** How often a thread or process died that ran this call and no other. */
+  crashes = 0;
+  /** How often one died that ran this call and others. */
+  suspicions = 0;
+  batchId: string | undefined;
+  costMs = 0;
+  isCancelled = false;
+  isSettled = false;
+  /** What the call has asked for and not got, or holds: set with its first request. */
+  nested: Nested | undefined;
+
+  constructor(sequence: number) {
+    this.sequence = sequence;
+  }
+
+  /** What its duration is learned under. */
+  abstract get taskKey(): TaskDefinition | string;
+  abstract get crashRetries(): number;
+  /** Of the run that made the call. */
+  abstract get services(): RunServices;
+  /** @throws when the call cannot travel */
+  abstract addTo(builder: BatchBuilder): void;
+  abstract settleRaw(outcome: RawOutcome): void;
+  abstract settle(outcome: Outcome): void;
+
+  /** Does it wait for an answer, such as the end of a call of its own? Then it keeps no thread busy. */
+  get isParked(): boolean {
+    return this.nested !== undefined && this.nested.unanswered > 0;
+  }
+}
+
+/** What a running call has asked of the flow's process. */
+export interface Nested {
+  /** Requests that wait for their answer. */
+  unanswered: number;
+  /** Calls that it has submitted, by the number of the request. */
+  readonly calls: Map<number, NestedEntry>;
+  /** Slots, claims and waits for them, by the number of the request: each with what ends it. */
+  readonly resources: Map<number, () => void>;
+}
+
+/** A call of a run in this process. */
+export class LocalEntry extends Entry {
+  readonly call: Call;
+
+  constructor(sequence: number, call: Call) {
+    super(sequence);
+    this.call = call;
+  }
+
+  get taskKey(): TaskDefinition {
+    return this.call.task;
+  }
+
+  get crashRetries(): number {
+    return this.call.task.crashRetries;
+  }
+
+  get services(): RunServices {
+    return this.call.scope.owner.services;
+  }
+
+  addTo(builder: BatchBuilder): void {
+    builder.add(this.sequence, this.call);
+  }
+
+  settleRaw(outcome: RawOutcome): void {
+    this.settle(toOutcome(outcome));
+  }
+
+  settle(outcome: Outcome): void {
+    this.isSettled = true;
+    this.call.settle(outcome);
+  }
+}
+
+/** A call that a running call has made: its values stay the bytes that they are. */
+export class NestedEntry extends Entry {
+  /** The same when the call that made it is run again, and makes it again. */
+  readonly taskRunId: string;
+  readonly #parent: Entry;
+  readonly #crashRetries: number;
+  readonly #batch: Batch;
+  readonly #answer: (outcome: RawOutcome) => void;
+
+  constructor(
+    sequence: number,
+    parent: Entry,
+    { crashRetries, batch }: Request & { readonly type: "submit" },
+    answer: (outcome: RawOutcome) => void,
+  ) {
+    super(sequence);
+    this.#parent = parent;
+    this.#crashRetries = crashRetries;
+    const [call] = batch.calls as [BatchCall];
+    this.taskRunId = `${batch.contexts[call.context]?.scopeId}-${call.number}`;
+    this.#batch = batch;
+    this.#answer = answer;
+  }
+
+  get taskKey(): string {
+    const { tasks, calls } = this.#batch;
+    const { module, name } = tasks[calls[0]?.task ?? 0] as TaskReference;
+    return `${module}\n${name}`;
+  }
+
+  get crashRetries(): number {
+    return this.#crashRetries;
+  }
+
+  get services(): RunServices {
+    return this.#parent.services;
+  }
+
+  addTo(builder: BatchBuilder): void {
+    builder.addEncoded(this.sequence, this.#batch);
+  }
+
+  settleRaw(outcome: RawOutcome): void {
+    this.isSettled = true;
+    this.#answer(outcome);
+  }
+
+  settle(outcome: Outcome): void {
+    this.settleRaw(toRaw(outcome));
+  }
+}

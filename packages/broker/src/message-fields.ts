@@ -1,0 +1,46 @@
+import { DecodeError } from "@millrace/core";
+import { unpackMessage } from "@millrace/core/internal";
+
+/** A message is a MessagePack array that opens with the version. Both sides must have the same. */
+export const WIRE_VERSION = 2;
+
+/** @throws DecodeError unless the bytes are an array of this version with so many fields */
+export function decodeMessage(what: string, bytes: Uint8Array, length: number): readonly unknown[] {
+  const fields = unpackMessage(bytes);
+  if (!Array.isArray(fields) || fields[0] !== WIRE_VERSION || fields.length !== length) {
+    const got = Array.isArray(fields)
+      ? `version ${typeof fields[0] === "number" ? fields[0] : typeof fields[0]} with ${fields.length} fields`
+      : typeof fields;
+    throw new DecodeError(
+      `${what} of wire version ${WIRE_VERSION}`,
+      `${got}; run the same version of Millrace in flows and workers`,
+    );
+  }
+  return fields;
+}
+
+export function asText(value: unknown): string {
+  return typeof value === "string" ? value : refuse("a string", value);
+}
+
+export function asCount(value: unknown): number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+    ? (value as number)
+    : refuse("a whole number", value);
+}
+
+export function asSeconds(value: unknown): number {
+  return typeof value === "number" && value >= 0 ? value : refuse("a number of seconds", value);
+}
+
+export function asList(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : refuse("a list", value);
+}
+
+export function asBytes(value: unknown): Uint8Array {
+  return value instanceof Uint8Array ? value : refuse("bytes", value);
+}
+
+export function refuse(expected: string, got: unknown): never {
+  throw new DecodeError(`${expected} in a message`, typeof got === "string" ? got.slice(0, 100) : typeof got);
+}

@@ -1,0 +1,116 @@
+import { packMessage, unpackMessage } from "@millrace/core/internal";
+import { asBytes, asCount, asList, asSeconds, asText, refuse } from "./message-fields.ts";
+import { type Batch, decodeBatch, encodeBatch, OUTCOME_KINDS } from "./messages.ts";
+import type { RawOutcome } from "./outcomes.ts";
+
+/** What a running call asks of its flow's process, which has the dispatcher, the limits, the results and the observers. */
+export type Request =
+  /** Execute this call, the only one of the batch. Answered by its outcome. */
+  | { readonly type: "submit"; readonly crashRetries: number; readonly batch: Batch }
+  /** Give up what this earlier request asked for, or give back what it got. Not answered. */
+  | { readonly type: "cancel"; readonly id: number }
+  | {
+      readonly type: "acquire";
+      readonly names: readonly string[];
+      readonly slots: number;
+      readonly holder: string;
+      readonly isRate: boolean;
+    }
+  | { readonly type: "read"; readonly key: string }
+  | {
+      readonly type: "write";
+      readonly key: string;
+      readonly value: Uint8Array;
+      readonly expiresAt: number | undefined;
+    }
+  | { readonly type: "claim"; readonly key: string }
+  /** A run event, encoded. Not answered. */
+  | { readonly type: "event"; readonly name: string; readonly event: Uint8Array };
+
+const TYPES = ["submit", "cancel", "acquire", "read", "write", "claim", "event"] as const;
+
+export function encodeRequest(request: Request): Uint8Array {
+  return packMessage([TYPES.indexOf(request.type), ...fieldsOf(request)]);
+}
+
+function fieldsOf(request: Request): readonly unknown[] {
+  switch (request.type) {
+    case "submit":
+      return [request.crashRetries, encodeBatch(request.batch)];
+    case "cancel":
+      return [request.id];
+    case "acquire":
+      return [request.names, request.slots, request.holder, request.isRate];
+    case "write":
+      return [request.key, request.value, request.expiresAt ?? null];
+    case "event":
+      return [request.name, request.event];
+    default:
+      return [request.key];
+  }
+}
+
+/** @throws DecodeError unless the bytes are a whole request */
+export function decodeRequest(bytes: Uint8Array): Request {
+  const [index, a, b, c, d] = asList(unpackMessage(bytes));
+  const type = TYPES[asCount(index)];
+  switch (type) {
+    case "submit": {
+      const batch = decodeBatch(asBytes(b));
+      return batch.calls.length === 1
+        ? { type, crashRetries: asCount(a), batch }
+        : refuse("one call", `${batch.calls.length}`);
+    }
+    case "cancel":
+      return { type, id: asCount(a) };
+    case "acquire":
+      return {
+        type,
+        names: asList(a).map(asText),
+        slots: asCount(b),
+        holder: asText(c),
+        isRate: d === true,
+      };
+    case "write":
+      return { type, key: asText(a), value: asBytes(b), expiresAt: c === null ? undefined : asTime(c) };
+    case "event":
+      return { type, name: asText(a), event: asBytes(b) };
+    case "read":
+    case "claim":
+      return { type, key: asText(a) };
+    default:
+      return refuse("a kind of request", index);
+  }
+}
+
+function asTime(value: unknown): number {
+  return typeof value === "number" ? value : asSeconds(value);
+}
+
+// ---- Answers -----------------------------------------------------------------------------------------------------
+
+export function encodeOutcome({ kind, payload }: RawOutcome): Uint8Array {
+  return packMessage([OUTCOME_KINDS.indexOf(kind), payload]);
+}
+
+/** @throws DecodeError */
+export function decodeOutcome(bytes: Uint8Array): RawOutcome {
+  const [kind, payload] = asList(unpackMessage(bytes));
+  return {
+    kind: OUTCOME_KINDS[asCount(kind)] ?? refuse("a kind of outcome", kind),
+    payload: asBytes(payload),
+  };
+}
+
+/** What the other requests are answered with: an error, encoded, or what was asked for. */
+export type ServiceAnswer = { readonly error: Uint8Array } | { readonly value: unknown };
+
+export function encodeServiceAnswer(answer: ServiceAnswer): Uint8Array {
+  return packMessage("error" in answer ? [false, answer.error] : [true, answer.value ?? null]);
+}
+
+/** @throws DecodeError */
+export function decodeServiceAnswer(bytes: Uint8Array): ServiceAnswer {
+  const [isValue, content] = asList(unpackMessage(bytes));
+  return isValue === true ? { value: content } : { error: asBytes(content) };
+}

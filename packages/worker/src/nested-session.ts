@@ -1,0 +1,45 @@
+import { BatchBuilder, decodeOutcome, toOutcome } from "@millrace/broker";
+import type { Call, RunnerSession } from "@millrace/core";
+import type { RunningCall } from "./running-call.ts";
+
+/**
+ * The task runner for tasks that a task calls in a worker: the calls are executed by the whole cluster, on behalf of
+ * the flow's process, whose dispatcher they go to.
+ */
+export class NestedSession implements RunnerSession {
+  readonly #parent: RunningCall;
+
+  constructor(parent: RunningCall) {
+    this.#parent = parent;
+  }
+
+  submit(call: Call): void {
+    const builder = new BatchBuilder("nested", "");
+    try {
+      builder.add(0, call);
+    } catch (error) {
+      queueMicrotask(() => call.settle({ type: "threw", error, retriable: false }));
+      return;
+    }
+    const { crashRetries } = call.task;
+    const batch = builder.batch();
+    const request = {
+      type: "submit",
+      crashRetries,
+      batch: { ...batch, tasks: this.#withEntry(batch.tasks) },
+    } as const;
+    call.ticket = this.#parent.ask(request, (body) => call.settle(toOutcome(decodeOutcome(body))));
+  }
+
+  cancel(call: Call): void {
+    if (typeof call.ticket === "number") this.#parent.tell({ type: "cancel", id: call.ticket });
+  }
+
+  async close(): Promise<void> {}
+
+  /** A task that a factory makes is found through the entry module of the flow's process, not of this one. */
+  #withEntry<Reference extends object>(references: readonly Reference[]): readonly Reference[] {
+    const { entry } = this.#parent.batch.tasks[this.#parent.call.task] ?? {};
+    return references.map((reference) => ({ ...reference, entry }));
+  }
+}

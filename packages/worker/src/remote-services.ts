@@ -1,0 +1,114 @@
+import { decodeServiceAnswer, type Request } from "@millrace/broker";
+import type { Claim, Limiter, ResultStore, RunEventMap, StoredResult } from "@millrace/core";
+import { decode, encode, type RunEventSink, type RunServices } from "@millrace/core/internal";
+import type { RunningCall } from "./running-call.ts";
+
+/** What runs inside a call share with its flow run: limits and results, as the flow's process has them. */
+export function remoteServices(call: RunningCall): RunServices {
+  return {
+    limiter: new RemoteLimiter(call),
+    resultStore: new RemoteResultStore(call),
+    events: new RemoteEvents(call),
+    persistResult: call.context.persistResult,
+    concurrencyLimits: {},
+    clusterLimiter: undefined,
+  };
+}
+
+class RemoteLimiter implements Limiter {
+  readonly #call: RunningCall;
+
+  constructor(call: RunningCall) {
+    this.#call = call;
+  }
+
+  /** Only the flow's process knows: where there is no limit, it answers at once. */
+  isLimited(): boolean {
+    return true;
+  }
+
+  async acquire({ names, slots, holder, isRate, signal }: Parameters<Limiter["acquire"]>[0]) {
+    const asked = ask(this.#call, { type: "acquire", names, slots, holder, isRate }, signal);
+    await asked.answer;
+    return { release: asked.giveBack };
+  }
+}
+
+class RemoteResultStore implements ResultStore {
+  readonly #call: RunningCall;
+
+  constructor(call: RunningCall) {
+    this.#call = call;
+  }
+
+  async read(key: string): Promise<StoredResult | undefined> {
+    const found = await ask(this.#call, { type: "read", key }).answer;
+    if (!Array.isArray(found)) return undefined;
+    const [value, expiresAt] = found;
+    return { value, expiresAt: expiresAt ?? undefined };
+  }
+
+  async write(key: string, { value, expiresAt }: StoredResult): Promise<void> {
+    await ask(this.#call, { type: "write", key, value, expiresAt }).answer;
+  }
+
+  async claim(key: string, signal?: AbortSignal): Promise<Claim> {
+    const asked = ask(this.#call, { type: "claim", key }, signal);
+    await asked.answer;
+    return { release: async () => asked.giveBack() };
+  }
+}
+
+class RemoteEvents implements RunEventSink {
+  readonly #call: RunningCall;
+
+  constructor(call: RunningCall) {
+    this.#call = call;
+  }
+
+  get isObserved(): boolean {
+    return this.#call.context.isObserved;
+  }
+
+  emit<Name extends keyof RunEventMap>(name: Name, event: RunEventMap[Name]): void {
+    this.#call.tell({ type: "event", name, event: encodedEvent(event) });
+  }
+}
+
+/** Parameters that cannot leave the process are left out: an observer still learns that the run is there. */
+function encodedEvent(event: RunEventMap[keyof RunEventMap]): Uint8Array {
+  try {
+    return encode(event);
+  } catch {
+    return encode({ ...event, parameters: undefined });
+  }
+}
+
+/** Asks, and gives up when the signal fires. */
+function ask(
+  call: RunningCall,
+  request: Request,
+  signal?: AbortSignal,
+): { readonly answer: Promise<unknown>; giveBack(): void } {
+  let id: number;
+  let isGivenBack = false;
+  const giveBack = () => {
+    if (!isGivenBack) call.tell({ type: "cancel", id });
+    isGivenBack = true;
+  };
+  const answer = new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const onAbort = () => {
+      giveBack();
+      reject(signal?.reason);
+    };
+    id = call.ask(request, (body) => {
+      signal?.removeEventListener("abort", onAbort);
+      const answered = decodeServiceAnswer(body);
+      if ("error" in answered) reject(decode(answered.error));
+      else resolve(answered.value);
+    });
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
+  return { answer, giveBack };
+}

@@ -1,0 +1,75 @@
+import { type Batch, type BatchCall, type CallContext, encodeRequest, type Request } from "@millrace/broker";
+import type { RunnerSession } from "@millrace/core";
+import type { AttemptHost, RunningAttempt, RunServices } from "@millrace/core/internal";
+import { NestedSession } from "./nested-session.ts";
+import { remoteServices } from "./remote-services.ts";
+
+/** Sends a request of a call up to its flow's process. `id` 0: nobody waits for an answer. */
+export type SendRequest = (call: RunningCall, id: number, body: Uint8Array) => void;
+
+/** A call that runs here, and what it asks of its flow's process meanwhile. */
+export class RunningCall implements AttemptHost {
+  readonly batch: Batch;
+  readonly call: BatchCall;
+  /** Set when the function has returned a promise. */
+  attempt: RunningAttempt | undefined;
+  readonly #send: SendRequest;
+  #services: RunServices | undefined;
+  #asked = 0;
+  #waiting: Map<number, (body: Uint8Array) => void> | undefined;
+  #onParked: (() => void) | undefined;
+
+  constructor(batch: Batch, call: BatchCall, send: SendRequest) {
+    this.batch = batch;
+    this.call = call;
+    this.#send = send;
+  }
+
+  get context(): CallContext {
+    return this.batch.contexts[this.call.context] as CallContext;
+  }
+
+  get services(): RunServices {
+    this.#services ??= remoteServices(this);
+    return this.#services;
+  }
+
+  openSession(): RunnerSession {
+    return new NestedSession(this);
+  }
+
+  /** Does the call wait for an answer? Then the thread may run others. */
+  get isParked(): boolean {
+    return this.#waiting !== undefined && this.#waiting.size > 0;
+  }
+
+  /** Resolves when the call waits for an answer. */
+  parked(): Promise<void> {
+    if (this.isParked) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onParked = resolve;
+    });
+  }
+
+  /** @returns the number of the request, by which `tell({ type: "cancel" })` names it */
+  ask(request: Request, onAnswer: (body: Uint8Array) => void): number {
+    const id = ++this.#asked;
+    this.#waiting ??= new Map();
+    this.#waiting.set(id, onAnswer);
+    this.#send(this, id, encodeRequest(request));
+    this.#onParked?.();
+    this.#onParked = undefined;
+    return id;
+  }
+
+  /** Says something that needs no answer. */
+  tell(request: Request): void {
+    this.#send(this, 0, encodeRequest(request));
+  }
+
+  answered(id: number, body: Uint8Array): void {
+    const onAnswer = this.#waiting?.get(id);
+    this.#waiting?.delete(id);
+    onAnswer?.(body);
+  }
+}
