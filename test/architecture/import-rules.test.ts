@@ -34,8 +34,7 @@ test("a house in order breaches nothing", () => {
     "packages/core/src/packer.ts": 'import { Packr } from "msgpackr";',
     "packages/core/src/logger.ts": 'import { pino } from "pino";',
     "packages/core/src/settings.ts": "export const read = (environment = process.env) => environment.HOME;",
-    "packages/broker/src/bullmq.ts":
-      'import { flow } from "@millrace/core"; import { Queue } from "bullmq";',
+    "packages/broker/src/bullmq.ts": 'import { flow } from "@millrace/core"; import { Queue } from "bullmq";',
     "packages/broker/src/redis-connection.ts": 'import { Redis } from "ioredis"; export type { Redis };',
     "packages/worker/src/thread-executor.ts": 'const { Piscina } = await import("piscina");',
     "packages/runner-distributed/src/index.ts": 'import { Worker } from "@millrace/worker";',

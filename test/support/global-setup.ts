@@ -3,6 +3,9 @@
  * behind. Tests get the Redis with `inject("redisUrl")`.
  */
 import { randomBytes } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { TestProject } from "vitest/node";
 import type { TestRedis } from "./find-redis.ts";
 import { findLeftKeys, findLeftProcesses, RUN_MARK } from "./leaks.ts";
@@ -30,6 +33,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
   });
   // It would change what `new DistributedTaskRunner()` does in the tests; those that want it set it.
   delete process.env.MILLRACE_REDIS_URL;
+  // What tests keep is theirs, and goes with them.
+  const home = await mkdtemp(join(tmpdir(), "millrace-home-"));
+  process.env.MILLRACE_HOME = home;
   project.provide("redisUrl", redis.url);
   project.provide("runId", runId);
 
@@ -38,6 +44,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     // off. So the run counts as failed until the checks are through.
     const exitCode = process.exitCode;
     process.exitCode = 1;
+    await rm(home, { recursive: true, force: true });
     await checkNothingIsLeft(redis, runId);
     process.exitCode = exitCode;
   };

@@ -1,3 +1,4 @@
+import type { ResultStore } from "@millrace/core";
 import {
   type Broker,
   DEFAULT_QUEUE,
@@ -12,6 +13,9 @@ import { BullMqWorker } from "./bullmq-worker.ts";
 import { LEAVE_MS } from "./intervals.ts";
 import { type Keys, keysOf } from "./keys.ts";
 import { checkRedis, connectRedis, doneWithin, type Redis } from "./redis-connection.ts";
+import { RedisLimiter } from "./redis-limiter.ts";
+import { RedisLimits } from "./redis-limits.ts";
+import { RedisResultStore } from "./redis-result-store.ts";
 import { WorkerRegistry } from "./worker-registry.ts";
 
 export interface BullMqBrokerOptions {
@@ -63,6 +67,21 @@ export class BullMqBroker implements Broker {
 
   connectWorker(worker: WorkerInfo, handlers: WorkerHandlers): Promise<WorkerLink> {
     return BullMqWorker.open(this.#redis, this.#keys, this.#queueName, this.#registry, worker, handlers);
+  }
+
+  /** The results that everybody in the namespace shares. */
+  resultStore(): ResultStore {
+    return new RedisResultStore(this.#redis, this.#keys);
+  }
+
+  /** The limits of the namespace, at work. Close it before the broker. */
+  openLimiter(): Promise<RedisLimiter> {
+    return RedisLimiter.open(this.#redis, this.#keys);
+  }
+
+  /** The limits of the namespace, to be set and looked at. */
+  limits(): RedisLimits {
+    return new RedisLimits(this.#redis, this.#keys);
   }
 
   /** A nanny saw the worker's process end: its batches are lost now, not when its heartbeat runs out. */

@@ -27,3 +27,7 @@ export const LEAVE_MS = 2_000;
 /** What a runner or a worker leaves in Redis when it dies disappears after this. */
 export const STREAM_TTL_MS = 60_000;
 export const STREAM_RENEWAL_MS = STREAM_TTL_MS / 4;
+
+/** Slots of a limit, a place in its line, and the right to compute a result go with a process that died after this. */
+export const HOLD_TTL_MS = 10_000;
+export const HOLD_RENEWAL_MS = HOLD_TTL_MS / 4;

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { InvalidOptionError } from "@millrace/core";
 
 /**
@@ -18,6 +19,16 @@ export interface Keys {
   replies(runnerId: string): string;
   /** STREAM, with a time to live that the worker renews: messages of runners to one worker. */
   inbox(workerId: string): string;
+  /** STRING, with a time to live when it expires: a kept result. The key is hashed, since users may put anything in it. */
+  result(key: string): string;
+  /** STRING, with a time to live that the holder renews: who computes the result. */
+  resultClaim(key: string): string;
+  /** HASH: the limits that are set, by name; each as JSON of a Limit. Stays until they are removed. */
+  readonly limits: string;
+  /** What the names of the keys of one limit begin with: see limit-scripts.ts. */
+  readonly limitState: string;
+  /** PUB/SUB channel: slots came back, or a limit was changed. */
+  readonly limitNews: string;
   /** STRING of BullMQ: who holds the lease on a job. */
   lease(queue: string, jobId: string): string;
   /** HASH of BullMQ: the job. */
@@ -37,7 +48,16 @@ export function keysOf(namespace: string): Keys {
     workerNews: (queue) => `${prefix}:worker-news:${queue}`,
     replies: (runnerId) => `${prefix}:replies:${runnerId}`,
     inbox: (workerId) => `${prefix}:inbox:${workerId}`,
+    result: (key) => `${prefix}:result:${hashOf(key)}`,
+    resultClaim: (key) => `${prefix}:result-claim:${hashOf(key)}`,
+    limits: `${prefix}:limits`,
+    limitState: `${prefix}:limit`,
+    limitNews: `${prefix}:limit-news`,
     lease: (queue, jobId) => `${prefix}:${queue}:${jobId}:lock`,
     job: (queue, jobId) => `${prefix}:${queue}:${jobId}`,
   };
+}
+
+function hashOf(key: string): string {
+  return createHash("sha256").update(key).digest("hex");
 }

@@ -19,7 +19,7 @@ export type { FlowCallOptions, FlowOptions } from "./flow-options.ts";
 export { FlowRun } from "./flow-run.ts";
 export { TaskFuture, TaskFutureList } from "./future.ts";
 export type { FlowRunInfo, Hook, TaskRunInfo } from "./hooks.ts";
-export type { Limit, Limiter, SlotRequest, Slots } from "./limiter.ts";
+export { isLimit, type Limit, type Limiter, type SlotRequest, type Slots } from "./limiter.ts";
 export { getRunLogger, type LogDestination, type Logger, logTo, setLogLevel } from "./logger.ts";
 export { Unmapped, unmapped } from "./map.ts";
 export { MemoryResultStore } from "./memory-result-store.ts";

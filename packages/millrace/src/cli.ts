@@ -4,6 +4,7 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { DEFAULT_QUEUE } from "@millrace/broker";
+import type { BullMqBroker } from "@millrace/broker/bullmq";
 import { InvalidOptionError, MillraceError, readSettings } from "@millrace/core";
 import { findProjectRoot, toModulePath } from "@millrace/core/internal";
 import { projectName } from "@millrace/runner-distributed";
@@ -40,11 +41,82 @@ program
   .option("--grace-seconds <n>", "how long calls may go on after SIGTERM", wholeNumber, 30)
   .action(runWorker);
 
-async function runWorker(modules: string[], flags: WorkerFlags): Promise<void> {
-  const redisUrl = flags.redis ?? readSettings().redisUrl;
-  if (redisUrl === undefined) {
-    throw new InvalidOptionError("--redis", "the URL of a Redis, here or in MILLRACE_REDIS_URL", undefined);
+const limit = program
+  .command("limit")
+  .description(
+    "Limits of a Redis namespace: how many runs with a tag, or holders of a name, there may be at once.",
+  );
+
+withNamespace(limit.command("set"))
+  .description("Set a limit. Raising one takes effect at once; lowering one takes nothing from anybody.")
+  .argument("<name>", "a tag of tasks, or a name used by concurrency() or rateLimit()")
+  .argument("<slots>", "how many at once", wholeNumberOrZero)
+  .option("--slot-decay-per-second <n>", "for rateLimit(): slots that come back per second", positiveNumber)
+  .action((name: string, slots: number, flags: NamespaceFlags & { slotDecayPerSecond?: number }) => {
+    const { slotDecayPerSecond } = flags;
+    const decay = slotDecayPerSecond === undefined ? {} : { slotDecayPerSecond };
+    return withBroker(flags, (broker) => broker.limits().set(name, { slots, ...decay }));
+  });
+
+withNamespace(limit.command("remove"))
+  .description("Remove a limit: from then on there is none.")
+  .argument("<name>", "the limit")
+  .action((name: string, flags: NamespaceFlags) =>
+    withBroker(flags, async (broker) => {
+      if (await broker.limits().remove(name)) return;
+      throw new InvalidOptionError("the limit to remove", "one that `millrace limit list` shows", name);
+    }),
+  );
+
+withNamespace(limit.command("list"))
+  .description("Show the limits: their slots, how many are held, and how many wait for one.")
+  .action((flags: NamespaceFlags) =>
+    withBroker(flags, async (broker) => {
+      for (const { name, slots, held, waiting, slotDecayPerSecond } of await broker.limits().inspect()) {
+        const decay = slotDecayPerSecond === undefined ? "" : `, ${slotDecayPerSecond} come back per second`;
+        console.log(`${name}: ${held} of ${slots} slots held, ${waiting} waiting${decay}`);
+      }
+    }),
+  );
+
+interface NamespaceFlags {
+  readonly redis?: string;
+  readonly root: string;
+  readonly namespace?: string;
+}
+
+function withNamespace(command: Command): Command {
+  return command
+    .option("--redis <url>", "redis://, rediss:// or unix:// URL of the queue (default: MILLRACE_REDIS_URL)")
+    .option("--namespace <name>", "the project on this Redis (default: the name in the root's package.json)")
+    .option("--root <dir>", "the project root", directory, findProjectRoot(process.cwd()));
+}
+
+async function withBroker(
+  flags: NamespaceFlags,
+  body: (broker: BullMqBroker) => Promise<unknown>,
+): Promise<void> {
+  const { BullMqBroker } = await import("@millrace/broker/bullmq");
+  const broker = await BullMqBroker.connect({
+    redisUrl: redisUrlOf(flags),
+    namespace: flags.namespace ?? projectName(flags.root),
+  });
+  try {
+    await body(broker);
+  } finally {
+    await broker.close();
   }
+}
+
+/** @throws InvalidOptionError */
+function redisUrlOf({ redis }: { readonly redis?: string }): string {
+  const redisUrl = redis ?? readSettings().redisUrl;
+  if (redisUrl !== undefined) return redisUrl;
+  throw new InvalidOptionError("--redis", "the URL of a Redis, here or in MILLRACE_REDIS_URL", undefined);
+}
+
+async function runWorker(modules: string[], flags: WorkerFlags): Promise<void> {
+  const redisUrl = redisUrlOf(flags);
   const { threads, queue, root, graceSeconds, namespace = projectName(root) } = flags;
   const worker = await startWorkerProcess({
     redisUrl,
@@ -69,6 +141,16 @@ function wholeNumber(text: string): number {
   const number = Number(text);
   if (!Number.isSafeInteger(number) || number < 1)
     throw new InvalidArgumentError("Expected a whole number of 1 or more.");
+  return number;
+}
+
+function wholeNumberOrZero(text: string): number {
+  return text === "0" ? 0 : wholeNumber(text);
+}
+
+function positiveNumber(text: string): number {
+  const number = Number(text);
+  if (!(number > 0 && Number.isFinite(number))) throw new InvalidArgumentError("Expected a number above 0.");
   return number;
 }
 

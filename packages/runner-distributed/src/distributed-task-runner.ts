@@ -4,8 +4,11 @@ import { type Broker, DEFAULT_QUEUE, Dispatcher } from "@millrace/broker";
 import {
   type Call,
   InvalidOptionError,
+  type Limiter,
+  type ResultStore,
   type RunnerSession,
   readSettings,
+  type SessionServices,
   type TaskRunner,
 } from "@millrace/core";
 import { currentProjectRoot, rules } from "@millrace/core/internal";
@@ -67,13 +70,14 @@ export class DistributedTaskRunner implements TaskRunner {
   }
 
   async open(): Promise<RunnerSession> {
-    const { broker, leave } = await this.#reachCluster();
+    const { broker, leave, services } = await this.#reachCluster();
     try {
       const { queue = DEFAULT_QUEUE, noWorkersTimeoutSeconds = DEFAULT_NO_WORKERS_TIMEOUT_SECONDS } =
         this.#options;
       return new DistributedSession(
         await Dispatcher.start(broker, { queue, noWorkersTimeoutSeconds }),
         leave,
+        services,
       );
     } catch (error) {
       await leave();
@@ -81,7 +85,7 @@ export class DistributedTaskRunner implements TaskRunner {
     }
   }
 
-  async #reachCluster(): Promise<{ broker: Broker; leave: () => Promise<void> }> {
+  async #reachCluster(): Promise<ReachedCluster> {
     const { cluster } = this.#options;
     if (cluster instanceof LocalCluster || typeof cluster === "function") {
       const theirs = typeof cluster === "function" ? await cluster() : cluster;
@@ -91,17 +95,29 @@ export class DistributedTaskRunner implements TaskRunner {
     return redisUrl === undefined ? reachTemporary(cluster ?? {}) : this.#reachStanding(redisUrl);
   }
 
-  async #reachStanding(redisUrl: string): Promise<{ broker: Broker; leave: () => Promise<void> }> {
+  async #reachStanding(redisUrl: string): Promise<ReachedCluster> {
     const { BullMqBroker } = await import("@millrace/broker/bullmq");
     const { queue = DEFAULT_QUEUE, namespace = projectName() } = this.#options;
     const broker = await BullMqBroker.connect({ redisUrl, namespace, queue });
-    return { broker, leave: () => broker.close() };
+    try {
+      const limiter = await broker.openLimiter();
+      const leave = () => limiter.close().then(() => broker.close());
+      return { broker, services: { limiter, resultStore: broker.resultStore() }, leave };
+    } catch (error) {
+      await broker.close();
+      throw error;
+    }
   }
 }
 
-async function reachTemporary(
-  options: LocalClusterOptions,
-): Promise<{ broker: Broker; leave: () => Promise<void> }> {
+interface ReachedCluster {
+  readonly broker: Broker;
+  /** What a standing cluster shares with whoever else uses it. */
+  readonly services?: SessionServices;
+  leave(): Promise<void>;
+}
+
+async function reachTemporary(options: LocalClusterOptions): Promise<ReachedCluster> {
   const shared = acquireSharedCluster(options);
   try {
     return { broker: await shared.cluster.broker(), leave: async () => shared.release() };
@@ -114,11 +130,14 @@ async function reachTemporary(
 class DistributedSession implements RunnerSession {
   readonly #dispatcher: Dispatcher;
   readonly #leave: () => Promise<void>;
+  readonly limiter?: Limiter;
+  readonly resultStore?: ResultStore;
   #closed: Promise<void> | undefined;
 
-  constructor(dispatcher: Dispatcher, leave: () => Promise<void>) {
+  constructor(dispatcher: Dispatcher, leave: () => Promise<void>, services: SessionServices = {}) {
     this.#dispatcher = dispatcher;
     this.#leave = leave;
+    Object.assign(this, services);
   }
 
   submit(call: Call): void {
