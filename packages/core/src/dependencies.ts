@@ -1,8 +1,10 @@
 import { AllowFailure, Quote } from "./annotations.ts";
 import { TaskFuture } from "./future.ts";
+import { stateError } from "./run-error.ts";
+import { State } from "./state.ts";
 
 /**
- * Futures inside values. Arrays, plain objects, Map and Set are searched, at any depth and through cycles; instances
+ * Futures and states inside values. Arrays, plain objects, Map and Set are searched, at any depth and through cycles; instances
  * of other classes are not, since they cannot be rebuilt with a value in the future's place.
  */
 
@@ -11,18 +13,35 @@ export interface Dependencies {
   readonly futures: readonly TaskFuture<unknown>[];
   /** Those that may have failed: they appear inside `allowFailure`, and nowhere else. */
   readonly tolerated: ReadonlySet<TaskFuture<unknown>>;
+  /** The states in the value that are not COMPLETED, and so have no value to stand for. */
+  readonly unfit: readonly State[];
+  /** Are there states in it? Their data takes their place before the value goes anywhere. */
+  readonly hasStates: boolean;
 }
 
-/** What the value depends on; undefined when there is nothing to replace in it, neither futures nor annotations. */
-export function findDependencies(value: unknown): Dependencies | undefined {
+/**
+ * What the value depends on; undefined when there is nothing to replace in it, neither futures nor states nor annotations.
+ *
+ * @param withStates false: states are values like any other, as in what a function returns
+ */
+export function findDependencies(value: unknown, withStates = true): Dependencies | undefined {
   if (typeof value !== "object" || value === null) return undefined;
-  const search = new Search();
+  const search = new Search(withStates);
   search.visit(value, false);
-  if (search.strict === undefined && search.lenient === undefined && !search.sawAnnotation) return undefined;
-  const { strict = new Set(), lenient = new Set() } = search;
+  if (
+    search.strict === undefined &&
+    search.lenient === undefined &&
+    !search.sawAnnotation &&
+    !search.hasStates
+  )
+    return undefined;
+  const { strict = new Set(), lenient = new Set(), unfit = NO_STATES, hasStates } = search;
   const futures = lenient.size === 0 ? [...strict] : [...new Set([...strict, ...lenient])];
-  return { futures, tolerated: new Set([...lenient].filter((future) => !strict.has(future))) };
+  const tolerated = new Set([...lenient].filter((future) => !strict.has(future)));
+  return { futures, tolerated, unfit, hasStates };
 }
+
+const NO_STATES: readonly State[] = [];
 
 /** As `findDependencies`, without a search when the arguments are the usual flat ones. */
 export function findDependenciesInArguments(args: readonly unknown[]): Dependencies | undefined {
@@ -35,8 +54,15 @@ export function findDependenciesInArguments(args: readonly unknown[]): Dependenc
 class Search {
   strict: Set<TaskFuture<unknown>> | undefined;
   lenient: Set<TaskFuture<unknown>> | undefined;
+  unfit: State[] | undefined;
+  hasStates = false;
   sawAnnotation = false;
+  readonly #withStates: boolean;
   readonly #seen = new Set<object>();
+
+  constructor(withStates: boolean) {
+    this.#withStates = withStates;
+  }
 
   visit(value: object, isTolerant: boolean): void {
     if (this.#seen.has(value) && !(value instanceof TaskFuture)) return;
@@ -52,6 +78,13 @@ class Search {
       }
     } else if (isPlain(value)) {
       for (const key in value) this.#visitPart((value as Record<string, unknown>)[key], isTolerant);
+    } else if (value instanceof State) {
+      if (!this.#withStates) return;
+      this.hasStates = true;
+      if (!value.isCompleted() && !(isTolerant && value.isFailed())) {
+        this.unfit ??= [];
+        this.unfit.push(value);
+      }
     } else if (value instanceof AllowFailure) {
       this.sawAnnotation = true;
       this.#visitPart(value.value, true);
@@ -75,27 +108,38 @@ class Search {
   }
 }
 
+/** The value with each state replaced by its data, or the error that it stands for; futures and annotations stay. */
+export function replaceStates(value: unknown): unknown {
+  return new Replacement(undefined).of(value);
+}
+
 /**
  * The value with each future replaced, and annotations by what they hold. Containers that hold one, at any depth, are
  * copied; the rest is shared with the original.
  */
 export function replaceFutures(value: unknown, resolve: (future: TaskFuture<unknown>) => unknown): unknown {
-  return findDependencies(value) === undefined ? value : new Replacement(resolve).of(value);
+  return findDependencies(value, false) === undefined ? value : new Replacement(resolve).of(value);
 }
 
 class Replacement {
-  readonly #resolve: (future: TaskFuture<unknown>) => unknown;
+  /** Undefined: it is states that are replaced. */
+  readonly #resolve: ((future: TaskFuture<unknown>) => unknown) | undefined;
   readonly #copies = new Map<object, unknown>();
 
-  constructor(resolve: (future: TaskFuture<unknown>) => unknown) {
+  constructor(resolve: ((future: TaskFuture<unknown>) => unknown) | undefined) {
     this.#resolve = resolve;
   }
 
   of(value: unknown): unknown {
     if (typeof value !== "object" || value === null) return value;
-    if (value instanceof TaskFuture) return this.#resolve(value);
-    if (value instanceof AllowFailure) return this.of(value.value);
-    if (value instanceof Quote) return value.value;
+    if (this.#resolve === undefined) {
+      if (value instanceof State) return value.isCompleted() ? value.data : stateError(value);
+      if (value instanceof AllowFailure) return new AllowFailure(this.of(value.value));
+    } else {
+      if (value instanceof TaskFuture) return this.#resolve(value);
+      if (value instanceof AllowFailure) return this.of(value.value);
+      if (value instanceof Quote) return value.value;
+    }
     const known = this.#copies.get(value);
     if (known !== undefined) return known;
     if (Array.isArray(value)) {

@@ -25,7 +25,7 @@ export function resolveReturned(value: unknown): unknown {
     return aggregateStates(members as State[], value);
   }
   if (value instanceof Quote) return new State("COMPLETED", { data: value.value });
-  const dependencies = findDependencies(value);
+  const dependencies = findDependencies(value, false);
   if (dependencies === undefined) return value;
   return isAggregate ? resolveAggregate(members, value) : resolveNested(value, dependencies.futures);
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { activeContext } from "./context.ts";
-import { findDependencies, replaceFutures } from "./dependencies.ts";
+import { findDependencies, replaceFutures, replaceStates } from "./dependencies.ts";
 import { describe, ParameterError, UnfinishedRunError } from "./errors.ts";
 import { attemptFlow, cancelledState } from "./flow-attempt.ts";
 import { FlowContext, type FlowRunFacts } from "./flow-context.ts";
@@ -151,14 +151,16 @@ export class FlowRun<R> {
     if (needed === undefined) return undefined;
     const { signal } = this.#cancellation;
     const cancelled = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+    const [state] = needed.unfit;
+    if (state !== undefined) return notReady(state.runId ?? `(a state ${state.name} made by hand)`);
     for (const future of needed.futures) {
       await Promise.race([future.wait(), cancelled]);
       if (signal.aborted) return this.#cancelled();
       if (future.run.lets(needed.tolerated.has(future))) continue;
-      const message = `Upstream task run '${future.taskRunId}' did not reach a 'COMPLETED' state.`;
-      return new State("PENDING", { name: "NotReady", message });
+      return notReady(future.taskRunId);
     }
-    this.#parameters = replaceFutures(this.#parameters, (future) => future.run.input());
+    const given = needed.hasStates ? replaceStates(this.#parameters) : this.#parameters;
+    this.#parameters = replaceFutures(given, (future) => future.run.input());
     return undefined;
   }
 
@@ -265,6 +267,11 @@ export class FlowRun<R> {
   #logger() {
     return processLogger().child({ flowRunId: this.id, flowName: this.flowName });
   }
+}
+
+function notReady(runId: string): State {
+  const message = `Upstream task run '${runId}' did not reach a 'COMPLETED' state.`;
+  return new State("PENDING", { name: "NotReady", message });
 }
 
 async function validate(definition: FlowDefinition, given: unknown): Promise<unknown> {

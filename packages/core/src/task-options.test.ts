@@ -135,7 +135,7 @@ describe("withOptions", () => {
   test("checks its options", () => {
     expect(() => seen.withOptions({ retries: -1 })).toThrow("`retries of withOptions()`");
     expect(() => seen.withOptions({ waitFor: [1] } as unknown as TaskCallOptions)).toThrow(
-      "Expected `waitFor of withOptions()` to be an array of futures, got an instance of Array.",
+      "Expected `waitFor of withOptions()` to be an array of futures or states, got an instance of Array.",
     );
   });
 });

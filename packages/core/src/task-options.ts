@@ -6,6 +6,7 @@ import { type Hook, hookList, type TaskRunInfo } from "./hooks.ts";
 import * as rules from "./options.ts";
 import { type ResultStore, resultStoreRule } from "./result-store.ts";
 import { MAX_RETRY_DELAYS } from "./retry.ts";
+import { State } from "./state.ts";
 import type { CacheKeyFn, RetryCondition, TaskDefinition } from "./task-definition.ts";
 
 /** @typeParam Args the arguments of the task's function; not needed to write options down in a variable */
@@ -82,7 +83,7 @@ export type TaskCallOptions<Args extends readonly unknown[] = any> = OrNull<Task
 type OrNull<Options> = { readonly [Name in keyof Options]: Options[Name] | null };
 
 /** Futures to wait for; in `allowFailure`, one that may have failed. */
-export type WaitFor = readonly (TaskFuture<unknown> | AllowFailure<unknown>)[];
+export type WaitFor = readonly (TaskFuture<unknown> | State | AllowFailure<unknown>)[];
 
 export const taskOptionRules: rules.OptionRules<TaskOptions> = {
   name: rules.text,
@@ -115,10 +116,13 @@ export const taskOptionRules: rules.OptionRules<TaskOptions> = {
 };
 
 export const waitForRule: rules.OptionRule = {
-  expected: "an array of futures",
-  accepts: (value) =>
-    Array.isArray(value) && value.every((item) => item instanceof TaskFuture || item instanceof AllowFailure),
+  expected: "an array of futures or states",
+  accepts: (value) => Array.isArray(value) && value.every(isWaitedFor),
 };
+
+function isWaitedFor(item: unknown): boolean {
+  return item instanceof TaskFuture || item instanceof State || item instanceof AllowFailure;
+}
 
 const { name: _name, module: _module, ...optionRulesOfRuns } = taskOptionRules;
 

@@ -1,7 +1,6 @@
 import type { Dependencies } from "./dependencies.ts";
 import { replaceFutures } from "./dependencies.ts";
 import { describe, SelfDependencyError } from "./errors.ts";
-import type { TaskFuture } from "./future.ts";
 import { callHooks, type Hook, type TaskRunInfo } from "./hooks.ts";
 import { KeptResult } from "./kept-result.ts";
 import type { Slots } from "./limiter.ts";
@@ -119,13 +118,13 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
   }
 
   private upstreamIsFinal(): void {
-    const missing = this.upstream?.flatMap(missingIn)[0];
+    const missing = this.upstream?.map(missingIn).find((id) => id !== undefined);
     this.upstream = undefined;
     const { cancelMessage } = this.scope;
     // Else runs would end NotReady behind those of their scope that were cancelled a moment before them.
     if (cancelMessage !== undefined) this.cancel(cancelMessage);
     else if (missing !== undefined) {
-      const message = `Upstream task run '${missing.taskRunId}' did not reach a 'COMPLETED' state.`;
+      const message = `Upstream task run '${missing}' did not reach a 'COMPLETED' state.`;
       this.finish("PENDING", undefined, message, "NotReady");
     } else if (this.task.taskRunName !== undefined || this.task.cacheKeyFn !== undefined) {
       void this.prepare();
@@ -376,9 +375,11 @@ interface Extras {
   cancelMessage?: string;
 }
 
-/** The futures that keep a run from starting, now that they are final. */
-function missingIn({ futures, tolerated }: Dependencies): TaskFuture<unknown>[] {
-  return futures.filter((future) => !future.run.lets(tolerated.has(future)));
+/** The id of the first run that keeps another from starting, now that what it waits for is final. */
+function missingIn({ futures, tolerated, unfit }: Dependencies): string | undefined {
+  const [state] = unfit;
+  if (state !== undefined) return state.runId ?? `(a state ${state.name} made by hand)`;
+  return futures.find((future) => !future.run.lets(tolerated.has(future)))?.taskRunId;
 }
 
 /** @throws SelfDependencyError when a run made in `scope` with these inputs would wait for itself */

@@ -1,6 +1,6 @@
 import { callSite, moduleUrlOf } from "./call-site.ts";
 import { activeContext, activeTags, union } from "./context.ts";
-import { findDependencies, findDependenciesInArguments } from "./dependencies.ts";
+import { findDependencies, findDependenciesInArguments, replaceStates } from "./dependencies.ts";
 import { detachedScope, runDetached } from "./detached.ts";
 import { FlowRunEndedError, InvalidOptionError, MissingContextError, UnnamedError } from "./errors.ts";
 import { TaskFuture, TaskFutureList } from "./future.ts";
@@ -138,8 +138,9 @@ function startRun(
   const awaited = findDependencies(waitFor);
   if (inputs !== undefined || awaited !== undefined) refuseSelfDependency(scope, inputs, awaited);
   const tags = union(activeTags(), definition.tags);
+  const given = inputs?.hasStates ? (replaceStates(args) as unknown[]) : args;
   const start = (number: number) => {
-    const run = new TaskRun(definition, args, scope, tags, number);
+    const run = new TaskRun(definition, given, scope, tags, number);
     run.start(inputs, awaited);
     return run;
   };

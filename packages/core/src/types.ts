@@ -19,8 +19,8 @@ type Atom =
   | ArrayBufferView
   | ((...args: never[]) => unknown);
 
-/** T, a future of T, or a T in which futures stand for parts, at any depth. What `submit` takes for a parameter of type T. */
-export type OrFuture<T> = T | TaskFuture<T> | AllowFailure<T> | Quote<T> | WithFutures<T>;
+/** T, a future of T or the state of a run, or a T in which those stand for parts, at any depth. What `submit` takes for a parameter of type T. */
+export type OrFuture<T> = T | TaskFuture<T> | State | AllowFailure<T> | Quote<T> | WithFutures<T>;
 
 type WithFutures<T> = T extends Atom
   ? never
