@@ -84,10 +84,11 @@ for _, pair in ipairs(names) do
   local name, limit = pair[1], pair[2]
   if first(name) ~= token then return 0 end
   local rated = level(name, limit)
-  local tooMany = held(name) + rated + slots - limit.slots
+  local used = held(name) + slots
+  local tooMany = used + rated - limit.slots
   if tooMany > 0 then
     local decay = limit.slotDecayPerSecond or 0
-    if decay == 0 or rated < tooMany then return 0 end
+    if decay == 0 or used > limit.slots then return 0 end
     waitMs = math.max(waitMs, math.ceil(tooMany / decay * 1000))
   end
 end

@@ -3,7 +3,10 @@ import * as rules from "./options.ts";
 import type { Call, RunnerSession, TaskRunner } from "./task-runner.ts";
 
 export interface ConcurrentTaskRunnerOptions {
-  /** How many calls of a flow run may run at once. Tasks that a task calls are not counted. Default: no limit. */
+  /**
+   * How many calls of a flow run may run at once. Not counted are tasks that a task calls, and calls that wait for a slot
+   * of a limit. Default: no limit.
+   */
   readonly maxConcurrency?: number;
 }
 
@@ -68,19 +71,31 @@ export class ConcurrentSession implements RunnerSession {
     let isOver = false;
     // The queue grows while it is drained: what a call's end makes ready runs in the same slice.
     while (started < this.#queue.length && this.#running < this.#maxConcurrency && !isOver) {
-      const ended = executeHere(this.#queue[started++] as Call, this.#calls, openSession);
-      if (ended !== undefined) {
-        this.#running++;
-        void ended.then(() => {
-          this.#running--;
-          if (this.#queue.length > 0) this.#planDrain();
-        });
-      }
+      this.#start(this.#queue[started++] as Call);
       isOver = (started & 31) === 0 && performance.now() > sliceEnd;
     }
     this.#queue = this.#queue.slice(started);
     if (this.#queue.length > 0 && this.#running < this.#maxConcurrency) setImmediate(this.#drain);
     else this.#isDraining = false;
+  }
+
+  #start(call: Call): void {
+    if (this.#maxConcurrency === Number.POSITIVE_INFINITY) {
+      void executeHere(call, this.#calls, openSession);
+      return;
+    }
+    let isCounted = false;
+    const leave = () => {
+      if (!isCounted) return;
+      isCounted = false;
+      this.#running--;
+      if (this.#queue.length > 0) this.#planDrain();
+    };
+    const ended = executeHere(call, this.#calls, openSession, leave);
+    if (ended === undefined) return;
+    isCounted = true;
+    this.#running++;
+    void ended.then(leave);
   }
 }
 

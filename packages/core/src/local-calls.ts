@@ -1,5 +1,6 @@
 import { runAttempt } from "./attempt.ts";
 import { replaceFutures } from "./dependencies.ts";
+import type { Limiter, SlotRequest, Slots } from "./limiter.ts";
 import type { RunningAttempt } from "./running-attempt.ts";
 import type { Call, RunnerSession } from "./task-runner.ts";
 
@@ -11,8 +12,11 @@ export class LocalCalls {
   /** @see RunnerSession.cancel */
   cancel(call: Call): void {
     const attempt = this.#running.get(call);
-    if (attempt === undefined) this.#dropped.add(call);
-    else attempt.cancel("The task run was cancelled.");
+    if (attempt !== undefined) attempt.cancel("The task run was cancelled.");
+    else {
+      this.#dropped.add(call); // It stays where it waits, and is left out when its turn comes.
+      queueMicrotask(() => call.settle({ type: "cancelled" }));
+    }
   }
 
   isDropped(call: Call): boolean {
@@ -29,16 +33,18 @@ export class LocalCalls {
   }
 }
 
-/** Executes a call in this process. Resolves when it has settled; returns undefined when it already has. */
+/**
+ * Executes a call in this process. Resolves when it has settled; returns undefined when it already has.
+ *
+ * @param onWait told when the call waits for a slot of a limit: whoever has it may be waiting for the call's place
+ */
 export function executeHere(
   call: Call,
   calls: LocalCalls,
   openSession: () => RunnerSession,
+  onWait?: () => void,
 ): Promise<void> | undefined {
-  if (calls.isDropped(call)) {
-    call.settle({ type: "cancelled" });
-    return undefined;
-  }
+  if (calls.isDropped(call)) return undefined;
   let args = call.args;
   try {
     if (call.hasInputs) args = replaceFutures(args, (future) => future.run.input()) as unknown[];
@@ -46,7 +52,9 @@ export function executeHere(
     call.settle({ type: "threw", error, retriable: false }); // An input came from a worker and cannot be decoded here.
     return undefined;
   }
-  const { services } = call.scope.owner;
+  const given = call.scope.owner.services;
+  const services =
+    onWait === undefined ? given : { ...given, limiter: new WatchedLimiter(given.limiter, onWait) };
   const attempt = runAttempt(call.task, args, call, { services, openSession });
   if ("type" in attempt) {
     call.settle(attempt);
@@ -57,4 +65,28 @@ export function executeHere(
     calls.ended(call);
     call.settle(outcome);
   });
+}
+
+/** Tells when a request has to wait. */
+class WatchedLimiter implements Limiter {
+  readonly #limiter: Limiter;
+  readonly #onWait: () => void;
+
+  constructor(limiter: Limiter, onWait: () => void) {
+    this.#limiter = limiter;
+    this.#onWait = onWait;
+  }
+
+  isLimited(name: string): boolean {
+    return this.#limiter.isLimited(name);
+  }
+
+  acquire(request: SlotRequest): Promise<Slots> {
+    let isWaiting = true;
+    const slots = this.#limiter.acquire(request).finally(() => {
+      isWaiting = false;
+    });
+    setImmediate(() => isWaiting && this.#onWait());
+    return slots;
+  }
 }

@@ -136,7 +136,7 @@ function hasRoom({ wants, slots }: Waiter): boolean {
     table.levelAt = now;
     const tooMany = table.held + table.level + slots - limit;
     if (tooMany <= 0) continue;
-    if (table.level >= tooMany && slotDecayPerSecond > 0) {
+    if (table.held + slots <= limit && slotDecayPerSecond > 0) {
       clearTimeout(table.timer);
       table.timer = setTimeout(() => serveFirst([name]), Math.ceil((tooMany / slotDecayPerSecond) * 1000));
     }

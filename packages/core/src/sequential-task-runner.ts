@@ -1,7 +1,10 @@
 import { executeHere, LocalCalls } from "./local-calls.ts";
 import type { Call, RunnerSession, TaskRunner } from "./task-runner.ts";
 
-/** Runs calls one at a time on the event loop of this process, in the order in which they become ready. */
+/**
+ * Runs calls one at a time on the event loop of this process, in the order in which they become ready. Beside a call
+ * that waits for a slot of a limit the next one runs: it may be the one that holds the slot.
+ */
 export class SequentialTaskRunner implements TaskRunner {
   readonly name = "sequential";
 
@@ -33,7 +36,11 @@ class SequentialSession implements RunnerSession {
       const calls = this.#queue;
       this.#queue = [];
       for (const call of calls) {
-        await executeHere(call, this.#calls, openSession);
+        await new Promise<void>((resolve) => {
+          const ended = executeHere(call, this.#calls, openSession, resolve);
+          if (ended === undefined) resolve();
+          else void ended.then(resolve);
+        });
         await new Promise(setImmediate); // A long list must not starve timers and sockets.
       }
     }

@@ -11,7 +11,7 @@ import {
   type SessionServices,
   type TaskRunner,
 } from "@millrace/core";
-import { currentProjectRoot, rules } from "@millrace/core/internal";
+import { activeContext, currentProjectRoot, inWorkerMode, rules } from "@millrace/core/internal";
 import { LocalCluster, type LocalClusterOptions } from "./local-cluster.ts";
 import { acquireSharedCluster } from "./shared-clusters.ts";
 
@@ -70,6 +70,8 @@ export class DistributedTaskRunner implements TaskRunner {
   }
 
   async open(): Promise<RunnerSession> {
+    const ambient = ambientSession();
+    if (ambient !== undefined) return ambient;
     const { broker, leave, services } = await this.#reachCluster();
     try {
       const { queue = DEFAULT_QUEUE, noWorkersTimeoutSeconds = DEFAULT_NO_WORKERS_TIMEOUT_SECONDS } =
@@ -152,6 +154,21 @@ class DistributedSession implements RunnerSession {
     this.#closed ??= this.#dispatcher.close().then(() => this.#leave());
     return this.#closed;
   }
+}
+
+/**
+ * In a worker there is a cluster already, the one that the worker belongs to. A flow that a task calls there runs its
+ * tasks on that: with a cluster of its own in each worker, a machine would soon be full, and with a dispatcher of its
+ * own the thread that waits would not be given to others.
+ */
+function ambientSession(): RunnerSession | undefined {
+  const session = inWorkerMode() ? activeContext()?.scope().session : undefined;
+  if (session === undefined) return undefined;
+  return {
+    submit: (call) => session.submit(call),
+    cancel: (call) => session.cancel(call),
+    close: async () => {}, // It is the calling task's.
+  };
 }
 
 /** The name of the project at this root: what runners and workers of one project agree on without being told. */
