@@ -1,8 +1,8 @@
+import { BullMqBroker } from "@millrace/broker/bullmq";
 import { afterAll, beforeAll, inject } from "vitest";
-import { uniqueNamespace } from "../../../test/support/namespace.ts";
-import { forgetNamespace } from "../../../test/support/redis-keys.ts";
-import { resultStoreContract } from "../../core/testing/result-store.contract.ts";
-import { BullMqBroker } from "./bullmq-broker.ts";
+import { resultStoreContract } from "../../packages/core/testing/result-store.contract.ts";
+import { uniqueNamespace } from "../support/namespace.ts";
+import { forgetNamespace } from "../support/redis-keys.ts";
 
 const namespace = uniqueNamespace();
 let broker: BullMqBroker;

@@ -1,9 +1,10 @@
+import { BullMqBroker } from "@millrace/broker/bullmq";
 import { afterEach, describe, expect, inject, test } from "vitest";
-import { uniqueNamespace } from "../../../test/support/namespace.ts";
-import { forgetNamespace } from "../../../test/support/redis-keys.ts";
-import { limiterContract } from "../../core/testing/limiter.contract.ts";
-import { BullMqBroker } from "./bullmq-broker.ts";
-import type { RedisLimiter } from "./redis-limiter.ts";
+import { limiterContract } from "../../packages/core/testing/limiter.contract.ts";
+import { uniqueNamespace } from "../support/namespace.ts";
+import { forgetNamespace } from "../support/redis-keys.ts";
+
+type RedisLimiter = Awaited<ReturnType<BullMqBroker["openLimiter"]>>;
 
 const opened: { broker: BullMqBroker; limiter: RedisLimiter }[] = [];
 let namespace = uniqueNamespace();
