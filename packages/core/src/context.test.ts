@@ -136,3 +136,12 @@ describe("tags", () => {
     expect(await branches()).toEqual([["a"], [], ["b"]]);
   });
 });
+
+test("runs of one flow have what they hand down in common, so that on the wire it is written once for all", async () => {
+  const add = task({ name: "add" }, (a: number) => a + 1);
+  await flow({ name: "report", tags: ["daily"] }, async () => {
+    const [one, other] = [add.submit(1).run, add.submit(2).run];
+    expect(one.heldLimits).toBe(other.heldLimits);
+    expect(one.tags).toBe(other.tags);
+  })();
+});

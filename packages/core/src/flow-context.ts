@@ -20,6 +20,9 @@ export interface FlowRunFacts {
   readonly positions: RunPositions | undefined;
 }
 
+/** One array for all: calls that have the same one share a context on the wire. */
+const NO_LIMITS: readonly string[] = [];
+
 /** The run context of one attempt of a flow. */
 export class FlowContext implements ActiveContext {
   readonly taskRunId = undefined;
@@ -65,7 +68,7 @@ export class FlowContext implements ActiveContext {
   }
 
   get heldLimits(): readonly string[] {
-    return this.#state.parent?.owner.heldLimits ?? [];
+    return this.#state.parent?.owner.heldLimits ?? NO_LIMITS;
   }
 
   get signal(): AbortSignal {
