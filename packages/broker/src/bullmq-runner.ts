@@ -77,21 +77,18 @@ export class BullMqRunner implements RunnerLink {
     void this.#tell(workerId, { type: "answer", ...answer }).catch(ignore);
   }
 
-  /** Whoever holds the lease on the batch is told; when nobody does, it is taken out of the queue. */
+  /** A batch that waits is taken out of the queue; else whoever holds the lease is told. Nobody holds one that is finished. */
   async #cancel(batchId: string, sequences: readonly number[]): Promise<void> {
     await Promise.all(this.#adding); // It may be on its way into the queue.
-    // Twice, when a worker took it between the two steps. It can be taken once.
-    for (let attempt = 1; attempt <= 2; attempt++) {
+    // Whoever takes the id out of this list has the batch. (BullMQ's remove() does not tell a waiting job from a finished one.)
+    const isOurs = (await this.#redis.lrem(this.#keys.waiting(this.#queue.name), 1, batchId)) === 1;
+    if (!isOurs) {
       const holder = await this.#redis.get(this.#keys.lease(this.#queue.name, batchId));
-      if (holder !== null) {
-        await this.#tell(holder, { type: "cancel", batchId, sequences });
-        return;
-      }
-      if ((await this.#queue.remove(batchId)) === 1) {
-        if (this.#watch.remove(batchId) && !this.#isClosed) this.#handlers.onWithdrawn(batchId);
-        return;
-      }
+      if (holder !== null) await this.#tell(holder, { type: "cancel", batchId, sequences });
+      return;
     }
+    await this.#queue.remove(batchId);
+    if (this.#watch.remove(batchId) && !this.#isClosed) this.#handlers.onWithdrawn(batchId);
   }
 
   async #tell(workerId: string, message: WorkerMessage): Promise<void> {

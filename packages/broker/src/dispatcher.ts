@@ -1,4 +1,4 @@
-import { type Call, DecodeError, NoWorkersError, WorkerLostError } from "@millrace/core";
+import { type Call, DecodeError, WorkerLostError } from "@millrace/core";
 import { processLogger, type TaskDefinition, writeLogLine } from "@millrace/core/internal";
 import { BatchBuilder } from "./batch-builder.ts";
 import { costMs, planBatch } from "./batch-plan.ts";
@@ -7,6 +7,7 @@ import { serveRequest } from "./call-services.ts";
 import { Durations } from "./durations.ts";
 import { type Entry, LocalEntry, type Nested, NestedEntry } from "./entries.ts";
 import type { CallRequest, OutcomeKind, Report } from "./messages.ts";
+import { NoWorkersWatch } from "./no-workers-watch.ts";
 import { decodeError, type RawOutcome } from "./outcomes.ts";
 import { Queue } from "./queue.ts";
 import { decodeRequest, encodeOutcome, type Request } from "./requests.ts";
@@ -29,15 +30,12 @@ const ENDED_BY_DEATH: ReadonlySet<OutcomeKind> = new Set(["crashed", "suspected"
  */
 const MOST_SUSPICIONS = 3;
 
-const NO_WORKERS_WARNING_MS = 5_000;
-
 /**
  * Keeps the backlog of one runner, sends it in batches through a window, and knows of every call whether it waits, is
  * with a worker, or has settled. It alone sends a call again: brokers and workers only report that one was lost. Calls
  * that running calls make, at any depth, are its as well: see docs/adr/0004-nested-calls.md.
  */
 export class Dispatcher {
-  readonly #options: DispatcherOptions;
   #link!: RunnerLink;
   #capacity: Capacity = { workers: 0, slots: 0 };
   readonly #backlog = new Queue<Entry>();
@@ -62,7 +60,7 @@ export class Dispatcher {
   #isFlushPlanned = false;
   /** What is to be cancelled at the end of the turn, by batch. */
   #cancellations = new Map<string, number[]>();
-  #noWorkersTimers: NodeJS.Timeout[] = [];
+  readonly #noWorkers: NoWorkersWatch;
 
   static async start(broker: Broker, options: DispatcherOptions): Promise<Dispatcher> {
     const dispatcher = new Dispatcher(options);
@@ -75,8 +73,13 @@ export class Dispatcher {
     return dispatcher;
   }
 
-  private constructor(options: DispatcherOptions) {
-    this.#options = options;
+  private constructor({ queue = DEFAULT_QUEUE, noWorkersTimeoutSeconds }: DispatcherOptions) {
+    this.#noWorkers = new NoWorkersWatch({
+      queue,
+      timeoutSeconds: noWorkersTimeoutSeconds,
+      waiting: () => this.#unsettled,
+      onTimeout: (error) => this.#giveUpAll(error),
+    });
   }
 
   submit(call: Call): void {
@@ -94,7 +97,7 @@ export class Dispatcher {
 
   /** Leaves the broker. Calls that have not settled never will: close when they have. */
   async close(): Promise<void> {
-    this.#clearNoWorkersTimers();
+    this.#noWorkers.stop();
     await this.#link.close();
   }
 
@@ -113,7 +116,7 @@ export class Dispatcher {
   #flush(): void {
     this.#submitsThisTurn = 0;
     if (this.#capacity.slots === 0) {
-      if (this.#unsettled > 0) this.#startNoWorkersTimers();
+      if (this.#unsettled > 0) this.#noWorkers.start();
       return;
     }
     for (let entry = this.#suspects.shift(); entry !== undefined; entry = this.#suspects.shift())
@@ -189,7 +192,9 @@ export class Dispatcher {
 
   #onLost(batchId: string, reason: string): void {
     const lost = this.#entriesOf(batchId);
-    for (const entry of lost) this.#crashed(entry, new WorkerLostError(reason), lost.length === 1);
+    const error = new WorkerLostError(reason);
+    // One that waited for calls of its own is hardly to blame: it is rather one of those that ended the worker.
+    for (const entry of lost) this.#crashed(entry, error, lost.length === 1 && !entry.isParked);
     this.#planFlush();
   }
 
@@ -340,7 +345,7 @@ export class Dispatcher {
 
   #onCapacity(capacity: Capacity): void {
     this.#capacity = capacity;
-    if (capacity.slots > 0) this.#clearNoWorkersTimers();
+    if (capacity.slots > 0) this.#noWorkers.stop();
     this.#flush();
   }
 
@@ -348,38 +353,19 @@ export class Dispatcher {
     return this.#backlog.size + this.#nested.size + this.#suspects.size + this.#outstanding.size;
   }
 
-  #startNoWorkersTimers(): void {
-    if (this.#noWorkersTimers.length > 0) return;
-    const queue = this.#options.queue ?? DEFAULT_QUEUE;
-    const { noWorkersTimeoutSeconds } = this.#options;
-    const error = new NoWorkersError(queue, noWorkersTimeoutSeconds);
-    this.#noWorkersTimers = [
-      setTimeout(() => {
-        const waiting = this.#unsettled;
-        if (waiting > 0) processLogger().warn({ queue, waiting }, "calls wait: no worker serves their queue");
-      }, NO_WORKERS_WARNING_MS),
-      setTimeout(() => {
-        // Those in the broker wait as well. Their batches are not released: the link takes them out when it closes.
-        const waiting = [...this.#outstanding.values()];
-        for (const queue of [this.#suspects, this.#nested, this.#backlog])
-          waiting.push(...queue.take(queue.size));
-        this.#outstanding.clear();
-        this.#outstandingMs = 0;
-        this.#parked = 0;
-        this.#batches.clear();
-        this.#clearNoWorkersTimers();
-        for (const entry of waiting) {
-          entry.batchId = undefined;
-          entry.nested = undefined;
-          if (!entry.isSettled)
-            entry.settle(entry.isCancelled ? { type: "cancelled" } : { type: "crashed", error });
-        }
-      }, noWorkersTimeoutSeconds * 1000),
-    ];
-  }
-
-  #clearNoWorkersTimers(): void {
-    for (const timer of this.#noWorkersTimers) clearTimeout(timer);
-    this.#noWorkersTimers = [];
+  /** No worker came. Calls in the broker wait as well: their batches are not released, the link takes them out when it closes. */
+  #giveUpAll(error: Error): void {
+    const waiting = [this.#suspects, this.#nested, this.#backlog].flatMap((queue) => queue.take(queue.size));
+    const all = [...this.#outstanding.values(), ...waiting];
+    this.#outstanding.clear();
+    this.#outstandingMs = 0;
+    this.#parked = 0;
+    this.#batches.clear();
+    for (const entry of all) {
+      entry.batchId = undefined;
+      entry.nested = undefined;
+      if (!entry.isSettled)
+        entry.settle(entry.isCancelled ? { type: "cancelled" } : { type: "crashed", error });
+    }
   }
 }

@@ -29,6 +29,8 @@ export interface Keys {
   readonly limitState: string;
   /** PUB/SUB channel: slots came back, or a limit was changed. */
   readonly limitNews: string;
+  /** LIST of BullMQ: the ids of the jobs that no worker has taken. */
+  waiting(queue: string): string;
   /** STRING of BullMQ: who holds the lease on a job. */
   lease(queue: string, jobId: string): string;
   /** HASH of BullMQ: the job. */
@@ -53,6 +55,7 @@ export function keysOf(namespace: string): Keys {
     limits: `${prefix}:limits`,
     limitState: `${prefix}:limit`,
     limitNews: `${prefix}:limit-news`,
+    waiting: (queue) => `${prefix}:${queue}:wait`,
     lease: (queue, jobId) => `${prefix}:${queue}:${jobId}:lock`,
     job: (queue, jobId) => `${prefix}:${queue}:${jobId}`,
   };

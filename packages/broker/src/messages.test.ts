@@ -12,6 +12,7 @@ import {
   OUTCOME_KINDS,
   type Report,
 } from "./messages.ts";
+import { decodeWorkerMessage, encodeWorkerMessage, type WorkerMessage } from "./worker-messages.ts";
 
 const count = fc.nat(Number.MAX_SAFE_INTEGER);
 const text = fc.string({ unit: "grapheme", maxLength: 20 });
@@ -82,11 +83,30 @@ const reports: fc.Arbitrary<Report> = fc.record({
   workerId: text,
 });
 
+const workerMessages: fc.Arbitrary<WorkerMessage> = fc.oneof(
+  fc.record({ type: fc.constant("cancel" as const), batchId: text, sequences: fc.array(count) }),
+  fc.record({
+    type: fc.constant("answer" as const),
+    batchId: text,
+    sequence: count,
+    id: count,
+    body: bytes,
+  }),
+);
+
 describe("what is encoded and decoded is the same:", () => {
   test("a batch", () => {
     fc.assert(
       fc.property(batches, (batch) => {
         expect(decodeBatch(encodeBatch(batch))).toEqual(batch);
+      }),
+    );
+  });
+
+  test("what a runner says to a worker", () => {
+    fc.assert(
+      fc.property(workerMessages, (message) => {
+        expect(decodeWorkerMessage(encodeWorkerMessage(message))).toEqual(message);
       }),
     );
   });
@@ -104,6 +124,16 @@ describe("what is encoded and decoded is the same:", () => {
 describe.each([
   ["batch", decodeBatch, encodeBatch(sampleBatch("runner"))],
   ["report", decodeReport, sampleReport("batch", {}, "line\n").bytes],
+  [
+    "cancellation",
+    decodeWorkerMessage,
+    encodeWorkerMessage({ type: "cancel", batchId: "runner.7", sequences: [1, 300] }),
+  ],
+  [
+    "answer",
+    decodeWorkerMessage,
+    encodeWorkerMessage({ type: "answer", batchId: "runner.7", sequence: 1, id: 2, body: Uint8Array.of(3) }),
+  ],
 ] as const)("a %s from who knows where is decoded, or refused with a DecodeError:", (_, decode, valid) => {
   function decodeOrRefuse(given: Uint8Array): unknown {
     try {

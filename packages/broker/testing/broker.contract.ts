@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { encodeBatch, encodeReport } from "../src/messages.ts";
 import { describeEndings } from "./broker-endings.contract.ts";
 import { type BrokerSetup, useBroker } from "./broker-harness.ts";
+import { describeMessages } from "./broker-messages.contract.ts";
 import { ALL_BYTES, encoded, sampleReport } from "./samples.ts";
 
 const MEGABYTE = 1024 * 1024;
@@ -147,6 +148,7 @@ export function brokerContract(name: string, setUp: () => Promise<BrokerSetup>):
       });
     });
 
+    describeMessages({ joinRunner, joinWorker });
     describeEndings({ joinRunner, joinWorker });
   });
 }

@@ -33,10 +33,13 @@ export class TestRunner {
   /** Sends a batch of one call. */
   send(args?: Uint8Array): Batch {
     const batch = sampleBatch(this.link.runnerId, args);
-    this.#isInside = true;
-    this.link.send(batch);
-    this.#isInside = false;
+    this.#inside(() => this.link.send(batch));
     return batch;
+  }
+
+  /** Asks for the end of these calls. */
+  cancel(batchId: string, ...sequences: number[]): void {
+    this.#inside(() => this.link.cancel(batchId, sequences));
   }
 
   get lostIds(): string[] {
@@ -46,6 +49,12 @@ export class TestRunner {
   /** Resolves when the condition holds; looks after everything that the runner is told. */
   until(condition: () => boolean): Promise<void> {
     return this.#conditions.until(condition);
+  }
+
+  #inside(act: () => void): void {
+    this.#isInside = true;
+    act();
+    this.#isInside = false;
   }
 
   #note<T>(list: T[], item: T): void {

@@ -22,8 +22,14 @@ export class ScriptedBroker implements Broker {
         this.#waiting?.();
       },
       release: (batchId) => void this.released.push(batchId),
-      cancel: (batchId, sequences) => void this.cancelled.push({ batchId, sequences }),
-      answer: (workerId, answer) => void this.answers.push({ workerId, answer }),
+      cancel: (batchId, sequences) => {
+        this.cancelled.push({ batchId, sequences });
+        this.#waiting?.();
+      },
+      answer: (workerId, answer) => {
+        this.answers.push({ workerId, answer });
+        this.#waiting?.();
+      },
       close: async () => {
         this.isLeft = true;
       },
@@ -37,13 +43,26 @@ export class ScriptedBroker implements Broker {
   async close(): Promise<void> {}
 
   /** Resolves when so many batches have been sent, with the last of them. */
-  async sends(batches: number): Promise<Batch> {
-    while (this.sent.length < batches) {
+  sends(batches: number): Promise<Batch> {
+    return this.#counted(this.sent, batches);
+  }
+
+  /** The same for requests to cancel, and for answers. */
+  cancels(count: number): Promise<ScriptedBroker["cancelled"][number]> {
+    return this.#counted(this.cancelled, count);
+  }
+
+  async answered(count: number): Promise<CallAnswer> {
+    return (await this.#counted(this.answers, count)).answer;
+  }
+
+  async #counted<T>(list: readonly T[], count: number): Promise<T> {
+    while (list.length < count) {
       await new Promise<void>((resolve) => {
         this.#waiting = resolve;
       });
     }
-    return this.sent.at(-1)!;
+    return list.at(-1)!;
   }
 
   // ---- What happens to the batches -------------------------------------------------------------------------------
@@ -57,8 +76,12 @@ export class ScriptedBroker implements Broker {
   }
 
   /** A call of the batch, in a worker, asks something. */
-  asks({ id: batchId }: Batch, sequence: number, id: number, request: Request): void {
-    const requests = [{ sequence, id, body: encodeRequest(request) }];
+  asks(batch: Batch, sequence: number, id: number, request: Request): void {
+    this.asksRaw(batch, sequence, id, encodeRequest(request));
+  }
+
+  asksRaw({ id: batchId }: Batch, sequence: number, id: number, body: Uint8Array): void {
+    const requests = [{ sequence, id, body }];
     this.#handlers.onReport({ batchId, outcomes: [], logs: "", requests, workerId: "worker" });
   }
 
