@@ -69,6 +69,11 @@ export class BullMqBroker implements Broker {
     return BullMqWorker.open(this.#redis, this.#keys, this.#queueName, this.#registry, worker, handlers);
   }
 
+  /** The same Redis, another queue. It is closed with this one. */
+  onQueue(queue: string): Broker {
+    return new BullMqBroker(this.#redis, this.#keys, queue);
+  }
+
   /** The results that everybody in the namespace shares. */
   resultStore(): ResultStore {
     return new RedisResultStore(this.#redis, this.#keys);

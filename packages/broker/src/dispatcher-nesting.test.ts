@@ -32,6 +32,8 @@ function nested(number = 0, crashRetries = 1): Request {
   return {
     type: "submit",
     crashRetries,
+    priority: 0,
+    queue: "",
     batch: { ...sample, calls: sample.calls.map((call) => ({ ...call, number })) },
   };
 }

@@ -39,6 +39,20 @@ async function learn(milliseconds: number): Promise<void> {
   broker.released.length = 0;
 }
 
+test("calls of a higher priority are sent first, and never with others in one batch", async () => {
+  const urgent = taskOf(import.meta.url, "urgent", { priority: 5 });
+  const idle = taskOf(import.meta.url, "idle", { priority: -1 });
+  for (const of of [idle, task, urgent, task]) submit(of);
+  broker.hasWorkers(1, 8);
+  await broker.sends(3);
+  const names = broker.sent.map(({ tasks, calls }) => [tasks.map(({ name }) => name).join(), calls.length]);
+  expect(names).toEqual([
+    ["urgent", 1],
+    ["work", 2],
+    ["idle", 1],
+  ]);
+});
+
 describe("calls", () => {
   test("of one turn of the event loop travel together, and each gets its own outcome", async () => {
     broker.hasWorkers(1, 8);

@@ -1,5 +1,6 @@
 import { type Call, DecodeError, WorkerLostError } from "@millrace/core";
 import { processLogger, type TaskDefinition, writeLogLine } from "@millrace/core/internal";
+import { Backlog } from "./backlog.ts";
 import { BatchBuilder } from "./batch-builder.ts";
 import { costMs, planBatch } from "./batch-plan.ts";
 import { type Broker, type Capacity, DEFAULT_QUEUE, type RunnerLink } from "./broker.ts";
@@ -15,6 +16,8 @@ import { decodeRequest, encodeOutcome, type Request } from "./requests.ts";
 export interface DispatcherOptions {
   /** For messages. */
   readonly queue?: string;
+  /** Gives the dispatcher of the flow run for another queue. Left out: calls of all queues come here. */
+  readonly laneOf?: (queue: string) => Promise<Dispatcher>;
   /** How long calls may wait while no worker serves the queue, before they end CRASHED. */
   readonly noWorkersTimeoutSeconds: number;
 }
@@ -36,11 +39,12 @@ const MOST_SUSPICIONS = 3;
  * that running calls make, at any depth, are its as well: see docs/adr/0004-nested-calls.md.
  */
 export class Dispatcher {
+  readonly #options: DispatcherOptions;
   #link!: RunnerLink;
   #capacity: Capacity = { workers: 0, slots: 0 };
-  readonly #backlog = new Queue<Entry>();
+  readonly #backlog = new Backlog<Entry>();
   /** Calls that running calls wait for: ahead of the backlog, or what has begun would never end. */
-  readonly #nested = new Queue<Entry>();
+  readonly #nested = new Backlog<Entry>();
   /** Calls that were in a thread or process that died: each travels alone, ahead of all others. */
   readonly #suspects = new Queue<Entry>();
   /**
@@ -73,7 +77,9 @@ export class Dispatcher {
     return dispatcher;
   }
 
-  private constructor({ queue = DEFAULT_QUEUE, noWorkersTimeoutSeconds }: DispatcherOptions) {
+  private constructor(options: DispatcherOptions) {
+    const { queue = DEFAULT_QUEUE, noWorkersTimeoutSeconds } = options;
+    this.#options = options;
     this.#noWorkers = new NoWorkersWatch({
       queue,
       timeoutSeconds: noWorkersTimeoutSeconds,
@@ -85,7 +91,7 @@ export class Dispatcher {
   submit(call: Call): void {
     const entry = new LocalEntry(this.#nextSequence++, call);
     call.ticket = entry;
-    this.#backlog.push(entry);
+    this.#backlog.push(entry, entry.priority);
     if (++this.#submitsThisTurn >= SUBMITS_PER_FLUSH) this.#flush();
     else this.#planFlush();
   }
@@ -121,19 +127,18 @@ export class Dispatcher {
     }
     for (let entry = this.#suspects.shift(); entry !== undefined; entry = this.#suspects.shift())
       this.#send([entry]);
-    for (const queue of [this.#nested, this.#backlog]) {
-      for (;;) {
-        const count = planBatch({
-          ...this.#capacity,
-          outstandingCalls: this.#outstanding.size - this.#parked,
-          outstandingMs: this.#outstandingMs,
-          backlog: queue.size,
-          expectedMs: (index) => this.#durations.expectedMs(queue.at(index).taskKey),
-        });
-        if (count === 0) break;
-        this.#send(queue.take(count));
-      }
-      if (queue.size > 0) return; // The window is full.
+    for (;;) {
+      const queue = this.#nested.top() ?? this.#backlog.top();
+      if (queue === undefined) return;
+      const count = planBatch({
+        ...this.#capacity,
+        outstandingCalls: this.#outstanding.size - this.#parked,
+        outstandingMs: this.#outstandingMs,
+        backlog: queue.size,
+        expectedMs: (index) => this.#durations.expectedMs(queue.at(index).taskKey),
+      });
+      if (count === 0) return; // The window is full.
+      this.#send(queue.take(count));
     }
   }
 
@@ -236,8 +241,10 @@ export class Dispatcher {
   #sendAgain(entries: readonly Entry[]): void {
     for (const entry of entries) if (entry.isCancelled) entry.settle({ type: "cancelled" });
     const others = entries.filter(({ isCancelled }) => !isCancelled);
-    this.#nested.prepend(others.filter((entry) => entry instanceof NestedEntry));
-    this.#backlog.prepend(others.filter((entry) => entry instanceof LocalEntry));
+    for (const entry of others.reverse()) {
+      const queue = entry instanceof NestedEntry ? this.#nested : this.#backlog;
+      queue.prepend(entry, entry.priority);
+    }
     this.#planFlush();
   }
 
@@ -276,7 +283,7 @@ export class Dispatcher {
     if (request.type === "cancel") {
       nested.resources.get(request.id)?.();
       const call = nested.calls.get(request.id);
-      if (call !== undefined) this.#cancel(call);
+      if (call !== undefined) (call.lane ?? this).#cancel(call);
       return;
     }
     if (id > 0 && nested.unanswered++ === 0) this.#park(entry);
@@ -287,19 +294,30 @@ export class Dispatcher {
     };
     if (request.type !== "submit") serveRequest(id, request, entry.services, nested, answer);
     else {
-      const call = new NestedEntry(this.#nextSequence++, entry, request, (outcome) => {
+      const call = new NestedEntry(entry, request, (outcome) => {
         nested.calls.delete(id);
         answer(encodeOutcome(outcome));
       });
       nested.calls.set(id, call);
-      this.#enqueueNested(call);
+      const { laneOf } = this.#options;
+      if (request.queue === "" || laneOf === undefined) this.#adopt(call);
+      else
+        laneOf(request.queue).then(
+          (lane) => lane.#adopt(call),
+          (error: Error) => call.settle({ type: "crashed", error }),
+        );
     }
   }
 
-  #enqueueNested(call: NestedEntry): void {
+  /** Takes on a call that a running call has made: here, or for another queue in another dispatcher of the flow run. */
+  #adopt(call: NestedEntry): void {
+    call.lane = this;
+    call.sequence = this.#nextSequence++;
+    if (call.isCancelled) return; // It has settled while its lane was opened.
+    this.#planFlush();
     const known = this.#nestedCrashes.get(call.taskRunId);
     call.crashes = known?.crashes ?? 0;
-    if (known === undefined || known.crashes <= call.crashRetries) this.#nested.push(call);
+    if (known === undefined || known.crashes <= call.crashRetries) this.#nested.push(call, call.priority);
     else queueMicrotask(() => call.settle({ type: "crashed", error: known.error }));
   }
 
@@ -316,7 +334,7 @@ export class Dispatcher {
   #abandonNested(entry: Entry): void {
     const { calls, resources } = entry.nested as Nested;
     entry.nested = undefined; // First: nobody is answered any more.
-    for (const call of calls.values()) this.#cancel(call);
+    for (const call of calls.values()) (call.lane ?? this).#cancel(call);
     for (const end of [...resources.values()]) end();
   }
 
@@ -355,8 +373,8 @@ export class Dispatcher {
 
   /** No worker came. Calls in the broker wait as well: their batches are not released, the link takes them out when it closes. */
   #giveUpAll(error: Error): void {
-    const waiting = [this.#suspects, this.#nested, this.#backlog].flatMap((queue) => queue.take(queue.size));
-    const all = [...this.#outstanding.values(), ...waiting];
+    const waiting = [...this.#nested.takeAll(), ...this.#backlog.takeAll()];
+    const all = [...this.#outstanding.values(), ...this.#suspects.take(this.#suspects.size), ...waiting];
     this.#outstanding.clear();
     this.#outstandingMs = 0;
     this.#parked = 0;

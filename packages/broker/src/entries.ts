@@ -1,13 +1,15 @@
 import type { Call, Outcome } from "@millrace/core";
 import type { RunServices, TaskDefinition } from "@millrace/core/internal";
 import type { BatchBuilder } from "./batch-builder.ts";
+import type { Dispatcher } from "./dispatcher.ts";
 import type { Batch, BatchCall, TaskReference } from "./messages.ts";
 import { type RawOutcome, toOutcome, toRaw } from "./outcomes.ts";
 import type { Request } from "./requests.ts";
 
 /** A call that the dispatcher answers for, until it has settled. */
 export abstract class Entry {
-  readonly sequence: number;
+  /** The dispatcher's number for it. */
+  sequence: number;
   /** How often a thread or process died that ran this call and no other. */
   crashes = 0;
   /** How often one died that ran this call and others. */
@@ -26,6 +28,7 @@ export abstract class Entry {
   /** What its duration is learned under. */
   abstract get taskKey(): TaskDefinition | string;
   abstract get crashRetries(): number;
+  abstract get priority(): number;
   /** Of the run that made the call. */
   abstract get services(): RunServices;
   /** @throws when the call cannot travel */
@@ -66,6 +69,10 @@ export class LocalEntry extends Entry {
     return this.call.task.crashRetries;
   }
 
+  get priority(): number {
+    return this.call.task.priority;
+  }
+
   get services(): RunServices {
     return this.call.scope.owner.services;
   }
@@ -86,22 +93,26 @@ export class LocalEntry extends Entry {
 
 /** A call that a running call has made: its values stay the bytes that they are. */
 export class NestedEntry extends Entry {
+  /** The dispatcher that has it. */
+  lane: Dispatcher | undefined;
   /** The same when the call that made it is run again, and makes it again. */
   readonly taskRunId: string;
   readonly #parent: Entry;
   readonly #crashRetries: number;
+  readonly #priority: number;
   readonly #batch: Batch;
   readonly #answer: (outcome: RawOutcome) => void;
 
+  /** Its number is set by the dispatcher that takes it on. */
   constructor(
-    sequence: number,
     parent: Entry,
-    { crashRetries, batch }: Request & { readonly type: "submit" },
+    { crashRetries, priority, batch }: Request & { readonly type: "submit" },
     answer: (outcome: RawOutcome) => void,
   ) {
-    super(sequence);
+    super(-1);
     this.#parent = parent;
     this.#crashRetries = crashRetries;
+    this.#priority = priority;
     const [call] = batch.calls as [BatchCall];
     this.taskRunId = `${batch.contexts[call.context]?.scopeId}-${call.number}`;
     this.#batch = batch;
@@ -116,6 +127,10 @@ export class NestedEntry extends Entry {
 
   get crashRetries(): number {
     return this.#crashRetries;
+  }
+
+  get priority(): number {
+    return this.#priority;
   }
 
   get services(): RunServices {

@@ -29,6 +29,10 @@ export function asCount(value: unknown): number {
     : refuse("a whole number", value);
 }
 
+export function asInteger(value: unknown): number {
+  return Number.isSafeInteger(value) ? (value as number) : refuse("a whole number", value);
+}
+
 export function asSeconds(value: unknown): number {
   return typeof value === "number" && value >= 0 ? value : refuse("a number of seconds", value);
 }

@@ -46,7 +46,13 @@ const outcomes: fc.Arbitrary<RawOutcome> = fc.record({
   payload: bytes,
 });
 
-const submit: Request = { type: "submit", crashRetries: 3, batch: sampleBatch("runner") };
+const submit: Request = {
+  type: "submit",
+  crashRetries: 3,
+  priority: 0,
+  queue: "",
+  batch: sampleBatch("runner"),
+};
 
 describe("what is encoded and decoded is the same:", () => {
   test("a call", () => {

@@ -1,12 +1,19 @@
 import { packMessage, unpackMessage } from "@millrace/core/internal";
-import { asBytes, asCount, asList, asSeconds, asText, refuse } from "./message-fields.ts";
+import { asBytes, asCount, asInteger, asList, asSeconds, asText, refuse } from "./message-fields.ts";
 import { type Batch, decodeBatch, encodeBatch, OUTCOME_KINDS } from "./messages.ts";
 import type { RawOutcome } from "./outcomes.ts";
 
 /** What a running call asks of its flow's process, which has the dispatcher, the limits, the results and the observers. */
 export type Request =
   /** Execute this call, the only one of the batch. Answered by its outcome. */
-  | { readonly type: "submit"; readonly crashRetries: number; readonly batch: Batch }
+  | {
+      readonly type: "submit";
+      readonly crashRetries: number;
+      readonly priority: number;
+      /** Empty: that of the call which submits it. */
+      readonly queue: string;
+      readonly batch: Batch;
+    }
   /** Give up what this earlier request asked for, or give back what it got. Not answered. */
   | { readonly type: "cancel"; readonly id: number }
   | {
@@ -36,7 +43,7 @@ export function encodeRequest(request: Request): Uint8Array {
 function fieldsOf(request: Request): readonly unknown[] {
   switch (request.type) {
     case "submit":
-      return [request.crashRetries, encodeBatch(request.batch)];
+      return [request.crashRetries, request.priority, request.queue, encodeBatch(request.batch)];
     case "cancel":
       return [request.id];
     case "acquire":
@@ -56,9 +63,9 @@ export function decodeRequest(bytes: Uint8Array): Request {
   const type = TYPES[asCount(index)];
   switch (type) {
     case "submit": {
-      const batch = decodeBatch(asBytes(b));
+      const batch = decodeBatch(asBytes(d));
       return batch.calls.length === 1
-        ? { type, crashRetries: asCount(a), batch }
+        ? { type, crashRetries: asCount(a), priority: asInteger(b), queue: asText(c), batch }
         : refuse("one call", `${batch.calls.length}`);
     }
     case "cancel":

@@ -23,6 +23,10 @@ export interface TaskDefinition extends RetryPolicy {
   readonly taskRunName: string | ((run: TaskRunInfo) => string) | undefined;
   /** How long an attempt may take; undefined or 0: as long as it needs. */
   readonly timeoutSeconds: number | undefined;
+  /** The workers that run it: those that serve this queue. Undefined: as the task runner says. */
+  readonly queue: string | undefined;
+  /** Higher first. */
+  readonly priority: number;
   /** How many times a call may be in a thread or process that dies, and be run again. */
   readonly crashRetries: number;
   readonly logConsole: boolean;
@@ -60,6 +64,8 @@ export const TASK_DEFAULTS = {
   onRunning: [],
   onCompletion: [],
   onFailure: [],
+  queue: undefined,
+  priority: 0,
   crashRetries: 3,
   logConsole: false,
 } satisfies Partial<TaskDefinition>;

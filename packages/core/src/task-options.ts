@@ -62,6 +62,16 @@ export interface TaskOptions<Args extends readonly unknown[] = any> {
   readonly onCompletion?: readonly Hook<TaskRunInfo>[];
   /** Called when a run is FAILED, after its last attempt. Default: none. */
   readonly onFailure?: readonly Hook<TaskRunInfo>[];
+  /**
+   * The workers of a standing cluster that run the task: those that serve this queue. A local cluster serves all queues,
+   * and the other task runners have none. Default: the queue of the task runner.
+   */
+  readonly queue?: string;
+  /**
+   * Of the calls of a flow run that wait, those with a higher one are sent to workers first; a whole number, which may be
+   * negative. Calls that running tasks make go before all others. The DistributedTaskRunner heeds it. Default: 0.
+   */
+  readonly priority?: number;
   /** How often a call whose thread or process died is run again before the run is CRASHED. Default: 3. */
   readonly crashRetries?: number;
   /** Sends what the task writes to `console` to its run logger. Default: false. */
@@ -107,6 +117,8 @@ export const taskOptionRules: rules.OptionRules<TaskOptions> = {
   onRunning: hookList,
   onCompletion: hookList,
   onFailure: hookList,
+  queue: rules.text,
+  priority: rules.wholeNumber(Number.MIN_SAFE_INTEGER),
   crashRetries: rules.wholeNumber(0),
   logConsole: rules.flag,
   module: {

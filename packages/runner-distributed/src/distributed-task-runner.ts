@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { type Broker, DEFAULT_QUEUE, Dispatcher } from "@millrace/broker";
+import { type Broker, DEFAULT_QUEUE } from "@millrace/broker";
 import {
   type Call,
   InvalidOptionError,
@@ -12,6 +12,7 @@ import {
   type TaskRunner,
 } from "@millrace/core";
 import { activeContext, currentProjectRoot, inWorkerMode, rules } from "@millrace/core/internal";
+import { Lanes } from "./lanes.ts";
 import { LocalCluster, type LocalClusterOptions } from "./local-cluster.ts";
 import { acquireSharedCluster } from "./shared-clusters.ts";
 
@@ -72,15 +73,18 @@ export class DistributedTaskRunner implements TaskRunner {
   async open(): Promise<RunnerSession> {
     const ambient = ambientSession();
     if (ambient !== undefined) return ambient;
-    const { broker, leave, services } = await this.#reachCluster();
+    const { broker, brokerOf, leave, services } = await this.#reachCluster();
     try {
       const { queue = DEFAULT_QUEUE, noWorkersTimeoutSeconds = DEFAULT_NO_WORKERS_TIMEOUT_SECONDS } =
         this.#options;
-      return new DistributedSession(
-        await Dispatcher.start(broker, { queue, noWorkersTimeoutSeconds }),
-        leave,
-        services,
-      );
+      const lanes = new Lanes({
+        broker,
+        queue,
+        noWorkersTimeoutSeconds,
+        ...(brokerOf !== undefined && { brokerOf }),
+      });
+      await lanes.open();
+      return new DistributedSession(lanes, leave, services);
     } catch (error) {
       await leave();
       throw error;
@@ -104,7 +108,8 @@ export class DistributedTaskRunner implements TaskRunner {
     try {
       const limiter = await broker.openLimiter();
       const leave = () => limiter.close().then(() => broker.close());
-      return { broker, services: { limiter, resultStore: broker.resultStore() }, leave };
+      const brokerOf = (queue: string) => broker.onQueue(queue);
+      return { broker, brokerOf, services: { limiter, resultStore: broker.resultStore() }, leave };
     } catch (error) {
       await broker.close();
       throw error;
@@ -114,6 +119,8 @@ export class DistributedTaskRunner implements TaskRunner {
 
 interface ReachedCluster {
   readonly broker: Broker;
+  /** Gives the way to the workers of another queue. Left out: the workers there are serve all queues. */
+  readonly brokerOf?: (queue: string) => Broker;
   /** What a standing cluster shares with whoever else uses it. */
   readonly services?: SessionServices;
   leave(): Promise<void>;
@@ -130,28 +137,28 @@ async function reachTemporary(options: LocalClusterOptions): Promise<ReachedClus
 }
 
 class DistributedSession implements RunnerSession {
-  readonly #dispatcher: Dispatcher;
+  readonly #lanes: Lanes;
   readonly #leave: () => Promise<void>;
   readonly limiter?: Limiter;
   readonly resultStore?: ResultStore;
   #closed: Promise<void> | undefined;
 
-  constructor(dispatcher: Dispatcher, leave: () => Promise<void>, services: SessionServices = {}) {
-    this.#dispatcher = dispatcher;
+  constructor(lanes: Lanes, leave: () => Promise<void>, services: SessionServices = {}) {
+    this.#lanes = lanes;
     this.#leave = leave;
     Object.assign(this, services);
   }
 
   submit(call: Call): void {
-    this.#dispatcher.submit(call);
+    this.#lanes.submit(call);
   }
 
   cancel(call: Call): void {
-    this.#dispatcher.cancel(call);
+    this.#lanes.cancel(call);
   }
 
   close(): Promise<void> {
-    this.#closed ??= this.#dispatcher.close().then(() => this.#leave());
+    this.#closed ??= this.#lanes.close().then(() => this.#leave());
     return this.#closed;
   }
 }

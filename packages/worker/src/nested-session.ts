@@ -21,11 +21,13 @@ export class NestedSession implements RunnerSession {
       queueMicrotask(() => call.settle({ type: "threw", error, retriable: false }));
       return;
     }
-    const { crashRetries } = call.task;
+    const { crashRetries, priority, queue = "" } = call.task;
     const batch = builder.batch();
     const request = {
       type: "submit",
       crashRetries,
+      priority,
+      queue,
       batch: { ...batch, tasks: this.#withEntry(batch.tasks) },
     } as const;
     call.ticket = this.#parent.ask(request, (body) => call.settle(toOutcome(decodeOutcome(body))));

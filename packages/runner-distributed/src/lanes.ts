@@ -1,0 +1,77 @@
+import { type Broker, Dispatcher } from "@millrace/broker";
+import type { Call } from "@millrace/core";
+
+export interface LanesOptions {
+  readonly broker: Broker;
+  /** The queue of calls whose task names none. */
+  readonly queue: string;
+  /** Gives the broker of another queue. Left out: the workers serve all queues. */
+  readonly brokerOf?: (queue: string) => Broker;
+  readonly noWorkersTimeoutSeconds: number;
+}
+
+/** The dispatchers of one flow run: one for each queue that its tasks name. */
+export class Lanes {
+  readonly #options: LanesOptions;
+  #main!: Dispatcher;
+  readonly #others = new Map<string, Promise<Dispatcher>>();
+
+  constructor(options: LanesOptions) {
+    this.#options = options;
+  }
+
+  async open(): Promise<void> {
+    this.#main = await this.#start(this.#options.broker, this.#options.queue);
+  }
+
+  submit(call: Call): void {
+    const other = this.#otherFor(call);
+    if (other === undefined) this.#main.submit(call);
+    else
+      other.then(
+        (lane) => lane.submit(call),
+        (error: Error) => call.settle({ type: "crashed", error }),
+      );
+  }
+
+  cancel(call: Call): void {
+    const other = this.#otherFor(call);
+    if (other === undefined) this.#main.cancel(call);
+    else
+      other.then(
+        (lane) => lane.cancel(call),
+        () => {}, // It has crashed.
+      );
+  }
+
+  async close(): Promise<void> {
+    await this.#main.close();
+    for (const lane of this.#others.values()) await lane.then((open) => open.close()).catch(() => {});
+  }
+
+  #otherFor({ task: { queue } }: Call): Promise<Dispatcher> | undefined {
+    if (queue === undefined || queue === this.#options.queue || this.#options.brokerOf === undefined)
+      return undefined;
+    return this.#laneOf(queue);
+  }
+
+  #laneOf(queue: string): Promise<Dispatcher> {
+    if (queue === this.#options.queue) return Promise.resolve(this.#main);
+    let lane = this.#others.get(queue);
+    if (lane === undefined) {
+      lane = this.#start(this.#options.brokerOf?.(queue) as Broker, queue);
+      this.#others.set(queue, lane);
+    }
+    return lane;
+  }
+
+  #start(broker: Broker, queue: string): Promise<Dispatcher> {
+    const { noWorkersTimeoutSeconds, brokerOf } = this.#options;
+    const laneOf = (other: string) => this.#laneOf(other);
+    return Dispatcher.start(broker, {
+      queue,
+      noWorkersTimeoutSeconds,
+      ...(brokerOf !== undefined && { laneOf }),
+    });
+  }
+}
