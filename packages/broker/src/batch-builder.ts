@@ -81,9 +81,11 @@ export class BatchBuilder {
       last.logConsole !== scope.owner.logConsole
     ) {
       const { flowRunId, flowName, flowRunName, logConsole, services } = scope.owner;
+      const hasLimits =
+        services.clusterLimiter !== undefined || Object.keys(services.concurrencyLimits).length > 0;
       this.#contexts.push({
         ...{ scopeId: scope.id, flowRunId, flowName, flowRunName, tags, logConsole, heldLimits },
-        ...{ isObserved: services.events.isObserved, persistResult: services.persistResult },
+        ...{ hasLimits, isObserved: services.events.isObserved, persistResult: services.persistResult },
       });
     }
     return this.#contexts.length - 1;

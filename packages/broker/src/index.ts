@@ -36,7 +36,9 @@ export { encodeError, type RawOutcome, toOutcome, toRaw } from "./outcomes.ts";
 export { Queue } from "./queue.ts";
 export {
   decodeOutcome,
+  decodeRequest,
   decodeServiceAnswer,
+  encodeOutcome,
   encodeRequest,
   type Request,
   type ServiceAnswer,

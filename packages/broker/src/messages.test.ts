@@ -47,6 +47,7 @@ const batches: fc.Arbitrary<Batch> = fc
           tags: fc.array(text),
           logConsole: fc.boolean(),
           heldLimits: fc.array(text),
+          hasLimits: fc.boolean(),
           isObserved: fc.boolean(),
           persistResult: fc.boolean(),
         }),

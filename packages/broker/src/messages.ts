@@ -50,6 +50,8 @@ export interface CallContext {
   readonly logConsole: boolean;
   /** Names under which the runs that the calls belong to hold slots. */
   readonly heldLimits: readonly string[];
+  /** May tags be limited? When not, nobody need ask for slots. */
+  readonly hasLimits: boolean;
   /** Does the flow's process want to hear of the runs that the calls make? */
   readonly isObserved: boolean;
   /** Are the results kept of tasks that the calls call? */
@@ -152,6 +154,7 @@ export function encodeBatch(batch: Batch): Uint8Array {
       c.tags,
       c.logConsole,
       c.heldLimits,
+      c.hasLimits,
       c.isObserved,
       c.persistResult,
     ]),
@@ -186,6 +189,7 @@ export function decodeBatch(bytes: Uint8Array): Batch {
         tags,
         logConsole,
         heldLimits,
+        hasLimits,
         isObserved,
         persistResult,
       ] = asList(fields);
@@ -197,6 +201,7 @@ export function decodeBatch(bytes: Uint8Array): Batch {
         tags: asList(tags).map(asText),
         logConsole: logConsole === true,
         heldLimits: asList(heldLimits).map(asText),
+        hasLimits: hasLimits === true,
         isObserved: isObserved === true,
         persistResult: persistResult === true,
       };

@@ -24,7 +24,14 @@ export function sampleBatch(runnerId: string, args: Uint8Array = ALL_BYTES): Bat
     contexts: [
       {
         ...{ scopeId: "scope", flowRunId: "flow-run", flowName: "report", flowRunName: "brisk-otter" },
-        ...{ tags: ["a", "b"], logConsole: true, heldLimits: ["db"], isObserved: true, persistResult: false },
+        ...{
+          tags: ["a", "b"],
+          logConsole: true,
+          heldLimits: ["db"],
+          hasLimits: true,
+          isObserved: true,
+          persistResult: false,
+        },
       },
     ],
     calls: [

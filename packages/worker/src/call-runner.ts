@@ -15,11 +15,11 @@ import {
   decode,
   decodeWithInputs,
   runAttempt,
+  type ScopeOwner,
   type TaskDefinition,
 } from "@millrace/core/internal";
 import type { ModuleLoader } from "./module-loader.ts";
 import { RunningCall } from "./running-call.ts";
-import { KILL_GRACE_MS } from "./thread-protocol.ts";
 import type { ThreadState } from "./thread-state.ts";
 import { TimeLimits } from "./time-limits.ts";
 
@@ -36,8 +36,12 @@ export interface CallRunnerOptions {
   readonly state: ThreadState;
   /** Gives the log lines written since it was last asked. */
   readonly takeLogs: () => string;
-  /** A function goes on, though its call has ended some time ago. */
-  readonly onLeak: () => void;
+  /** Another call would start at once. */
+  readonly onRoom?: () => void;
+  /** The function of this call, by its number, goes on though the call has ended early. */
+  readonly onGoesOn: (call: number) => void;
+  /** Now that function has ended. */
+  readonly onEnded: (call: number) => void;
 }
 
 /**
@@ -48,10 +52,14 @@ export class CallRunner {
   readonly #options: CallRunnerOptions;
   readonly #limits: TimeLimits;
   readonly #chunks: Batch[] = [];
+  /** How many calls of the first chunk have had their turn. */
+  #turn = 0;
   /** Calls whose functions have not ended at once. */
   readonly #running = new Set<RunningCall>();
-  /** Calls that are to end before they start: batch id and sequence. */
-  readonly #dropped = new Set<string>();
+  /** Calls that ended before their turn. */
+  readonly #dropped = new Set<BatchCall>();
+  /** The call whose module is being loaded. */
+  #loading: RunningCall | undefined;
   /** The call that keeps others from starting. */
   #current: RunningCall | undefined;
   #isBusy = false;
@@ -75,13 +83,44 @@ export class CallRunner {
 
   /** Ends a call early: its outcome is `cancelled`, unless it has ended. */
   cancel(batchId: string, sequence: number): void {
+    const isIt = ({ batch, call }: Pick<RunningCall, "batch" | "call">) =>
+      call.sequence === sequence && batch.id === batchId;
     const running = this.#find(batchId, sequence);
-    if (running?.attempt !== undefined) running.attempt.cancel("The task run was cancelled.");
-    else this.#dropped.add(`${batchId} ${sequence}`);
+    if (running !== undefined) running.attempt?.cancel("The task run was cancelled.");
+    else if (this.#loading !== undefined && isIt(this.#loading)) this.#loading.drop();
+    else {
+      for (const [index, batch] of this.#chunks.entries()) {
+        const waiting = index === 0 ? batch.calls.slice(this.#turn) : batch.calls;
+        const call = waiting.find((call) => isIt({ batch, call }));
+        if (call === undefined || this.#dropped.has(call)) continue;
+        this.#dropped.add(call);
+        this.#end({ batch, call }, CANCELLED, 0);
+        this.flush();
+        return;
+      }
+    }
   }
 
   answer(batchId: string, sequence: number, id: number, body: Uint8Array): void {
-    this.#find(batchId, sequence)?.answered(id, body);
+    const running = this.#find(batchId, sequence);
+    if (running === undefined) return;
+    this.#reportOn(batchId); // It goes on, and what is logged is its.
+    running.answered(id, body);
+  }
+
+  /** Would a call start at once? */
+  get hasRoom(): boolean {
+    return this.#current === undefined && this.#loading === undefined && this.#chunks.length === 0;
+  }
+
+  /** Says who logs the next line, as the run context tells, so that it goes to that call's flow. */
+  logs(context: ScopeOwner | undefined): void {
+    if (context === undefined || this.#running.size === 0) return;
+    for (const { info, batch } of this.#running) {
+      if (info === undefined || !context.isWithin(info)) continue;
+      this.#reportOn(batch.id);
+      return;
+    }
   }
 
   /** Starts no more calls. */
@@ -116,10 +155,12 @@ export class CallRunner {
 
   async #run(): Promise<void> {
     this.#isBusy = true;
-    for (let chunk = this.#chunks.shift(); chunk !== undefined; chunk = this.#chunks.shift()) {
-      this.#reportOn(chunk.id);
+    for (let chunk = this.#chunks[0]; chunk !== undefined; chunk = this.#chunks[0]) {
+      this.#turn = 0;
       for (const call of chunk.calls) {
         if (this.#isClosed) return;
+        this.#turn++;
+        this.#reportOn(chunk.id);
         // Not awaited when it ended at once: a turn of the microtask queue per call is a tenth of its cost.
         const ended = this.#execute(chunk, call);
         if (ended !== undefined) await ended;
@@ -127,19 +168,17 @@ export class CallRunner {
         if (performance.now() - this.#lastFlush > FLUSH_MS) this.flush();
       }
       this.flush();
+      this.#chunks.shift();
     }
     this.#isBusy = false;
-    if (this.#running.size === 0) this.#dropped.clear();
+    this.#options.onRoom?.();
   }
 
   /** Executes a call. Resolves when another may start; returns undefined when it may at once. */
   #execute(batch: Batch, call: BatchCall): Promise<void> | undefined {
     const number = this.#options.state.start();
+    if (this.#dropped.size > 0 && this.#dropped.delete(call)) return undefined;
     const running = new RunningCall(batch, call, this.#request);
-    if (this.#isDropped(running)) {
-      this.#end(running, { kind: "cancelled", payload: NOTHING }, 0);
-      return undefined;
-    }
     const task = this.#options.loader.known(batch.tasks[call.task]!);
     return task === undefined
       ? this.#loadAndExecute(running, number)
@@ -148,15 +187,19 @@ export class CallRunner {
 
   async #loadAndExecute(running: RunningCall, number: number): Promise<void> {
     const { batch, call } = running;
-    let task: TaskDefinition;
+    let task: TaskDefinition | undefined;
+    this.#loading = running;
     try {
-      task = await this.#options.loader.find(batch.tasks[call.task]!);
+      // An import may have no end: a call that is cancelled does not wait for it.
+      task = await Promise.race([this.#options.loader.find(batch.tasks[call.task]!), running.dropped]);
     } catch (error) {
       this.#end(running, { kind: "threw-for-good", payload: encodeError(error) }, 0);
       return;
+    } finally {
+      this.#loading = undefined;
     }
     this.flush(); // Loading took long; what the module logged should not be blamed on the call.
-    if (this.#isDropped(running)) this.#end(running, { kind: "cancelled", payload: NOTHING }, 0);
+    if (task === undefined) this.#end(running, CANCELLED, 0);
     else await this.#executeTask(task, running, number);
   }
 
@@ -172,12 +215,14 @@ export class CallRunner {
     const startedAt = performance.now();
     const { timeoutSeconds } = batch.tasks[call.task]!;
     if (timeoutSeconds > 0) this.#limits.begin(number, timeoutSeconds);
-    const attempt = runAttempt(task, args, infoOf(running, task, timeoutSeconds), running);
+    const info = infoOf(running, task, timeoutSeconds);
+    const attempt = runAttempt(task, args, info, running);
     if ("type" in attempt) {
       this.#finish(running, number, attempt, startedAt);
       return undefined;
     }
     running.attempt = attempt;
+    running.info = info;
     this.#running.add(running);
     this.#current = running;
     this.#options.state.setAwaiting(this.#running.size);
@@ -186,7 +231,7 @@ export class CallRunner {
       this.#running.delete(running);
       this.#options.state.setAwaiting(this.#running.size);
       this.#finish(running, number, outcome, startedAt);
-      if (outcome.type !== "returned") void this.#watchForLeak(attempt.functionEnded);
+      if (outcome.type !== "returned") void this.#watchFunction(number, attempt.functionEnded);
       // Nobody else would, if others run meanwhile, or none.
       if (this.#current !== running || !this.#isBusy) this.flush();
     });
@@ -197,10 +242,15 @@ export class CallRunner {
 
   #finish(running: RunningCall, number: number, outcome: Outcome, startedAt: number): void {
     this.#limits.end(number);
-    this.#end(running, toRaw(outcome), Math.round((performance.now() - startedAt) * 1000));
+    const ownMs = performance.now() - startedAt - running.parkedMs;
+    this.#end(running, toRaw(outcome), Math.max(0, Math.round(ownMs * 1000)));
   }
 
-  #end({ batch, call }: RunningCall, { kind, payload }: RawOutcome, durationMicros: number): void {
+  #end(
+    { batch, call }: Pick<RunningCall, "batch" | "call">,
+    { kind, payload }: RawOutcome,
+    durationMicros: number,
+  ): void {
     this.#reportOn(batch.id);
     this.#ended.push({ sequence: call.sequence, kind, durationMicros, payload });
   }
@@ -215,17 +265,22 @@ export class CallRunner {
   /** From now on the next report is of this batch; what has gathered of another goes out first. */
   #reportOn(batchId: string): void {
     if (this.#batchId === batchId) return;
-    if (this.#ended.length > 0 || this.#requests.length > 0) this.flush();
+    this.flush();
     this.#batchId = batchId;
   }
 
-  async #watchForLeak(functionEnded: Promise<void>): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const isLate = new Promise<boolean>((resolve) => {
-      timer = setTimeout(resolve, KILL_GRACE_MS, true);
+  /** The outcome of an attempt that was interrupted may be there before the end of its function. */
+  async #watchFunction(call: number, functionEnded: Promise<void>): Promise<void> {
+    let hasEnded = false;
+    const ended = functionEnded.then(() => {
+      hasEnded = true;
     });
-    if (await Promise.race([functionEnded.then(() => false), isLate])) this.#options.onLeak();
-    clearTimeout(timer);
+    // A function that heeds its signal has ended after a turn or two.
+    await new Promise(setImmediate);
+    if (hasEnded) return;
+    this.#options.onGoesOn(call);
+    await ended;
+    this.#options.onEnded(call);
   }
 
   #find(batchId: string, sequence: number): RunningCall | undefined {
@@ -233,13 +288,9 @@ export class CallRunner {
       if (running.call.sequence === sequence && running.batch.id === batchId) return running;
     return undefined;
   }
-
-  #isDropped({ batch, call }: RunningCall): boolean {
-    return this.#dropped.size > 0 && this.#dropped.delete(`${batch.id} ${call.sequence}`);
-  }
 }
 
-const NOTHING = new Uint8Array();
+const CANCELLED: RawOutcome = { kind: "cancelled", payload: new Uint8Array() };
 
 function taskRunIdOf({ batch, call }: Pick<RunningCall, "batch" | "call">): string {
   return `${batch.contexts[call.context]!.scopeId}-${call.number}`;

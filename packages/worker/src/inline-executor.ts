@@ -12,13 +12,14 @@ interface Execution {
 }
 
 /**
- * Executes calls on the event loop of this process, one at a time, beside those that wait for calls of their own. For work that must be in the worker's own process, for debugging,
- * and as the simplest thing that is an executor. Code that blocks here also blocks the worker's heartbeat.
+ * Executes calls on the event loop of this process, one at a time, beside those that wait for calls of their own. For
+ * work that must be in the worker's own process, for debugging, and as the simplest thing that is an executor. Code that
+ * blocks here also blocks the worker's heartbeat.
  */
 export class InlineExecutor implements Executor {
   readonly threads = 1;
   readonly #executions = new Map<string, Execution>();
-  readonly #ended = new Signal();
+  readonly #changed = new Signal();
   readonly #loader: ModuleLoader;
   readonly #runner: CallRunner;
   #workerId = "";
@@ -31,7 +32,9 @@ export class InlineExecutor implements Executor {
       workerId: () => this.#workerId,
       send: (report) => this.#onReport(report),
       state: new ThreadState(),
-      onLeak: () => {}, // Code on this event loop cannot be stopped.
+      onRoom: () => this.#changed.fire(),
+      onGoesOn: () => {}, // Code on this event loop cannot be stopped.
+      onEnded: () => {},
       takeLogs: () => "", // Run loggers of this process write where the process's lines go.
     });
   }
@@ -56,22 +59,22 @@ export class InlineExecutor implements Executor {
   }
 
   hasRoom(): boolean {
-    return this.#executions.size === 0;
+    return this.#executions.size === 0 || this.#runner.hasRoom;
   }
 
   room(): Promise<void> {
-    return this.#ended.wait();
+    return this.#changed.wait();
   }
 
   async idle(): Promise<void> {
-    while (this.#executions.size > 0) await this.#ended.wait();
+    while (this.#executions.size > 0) await this.#changed.wait();
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#runner.close();
     this.#executions.clear();
-    this.#ended.fire();
+    this.#changed.fire();
   }
 
   #onReport(encoded: EncodedReport): void {
@@ -81,6 +84,6 @@ export class InlineExecutor implements Executor {
     const isLast = execution.remaining === 0;
     if (isLast) this.#executions.delete(encoded.report.batchId);
     execution.onReport(encoded, isLast);
-    if (isLast) this.#ended.fire();
+    this.#changed.fire();
   }
 }

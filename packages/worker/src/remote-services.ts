@@ -1,17 +1,25 @@
 import { decodeServiceAnswer, type Request } from "@millrace/broker";
 import type { Claim, Limiter, ResultStore, RunEventMap, StoredResult } from "@millrace/core";
-import { decode, encode, type RunEventSink, type RunServices } from "@millrace/core/internal";
+import {
+  decode,
+  defaultServices,
+  encode,
+  type RunEventSink,
+  type RunServices,
+} from "@millrace/core/internal";
 import type { RunningCall } from "./running-call.ts";
 
 /** What runs inside a call share with its flow run: limits and results, as the flow's process has them. */
 export function remoteServices(call: RunningCall): RunServices {
+  const { hasLimits } = call.context;
+  const limiter = hasLimits ? new RemoteLimiter(call) : defaultServices().limiter;
   return {
-    limiter: new RemoteLimiter(call),
+    limiter,
     resultStore: new RemoteResultStore(call),
     events: new RemoteEvents(call),
     persistResult: call.context.persistResult,
     concurrencyLimits: {},
-    clusterLimiter: undefined,
+    clusterLimiter: hasLimits ? limiter : undefined, // For the flows that the call calls.
   };
 }
 

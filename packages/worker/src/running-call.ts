@@ -1,6 +1,6 @@
 import { type Batch, type BatchCall, type CallContext, encodeRequest, type Request } from "@millrace/broker";
 import type { RunnerSession } from "@millrace/core";
-import type { AttemptHost, RunningAttempt, RunServices } from "@millrace/core/internal";
+import type { AttemptHost, AttemptInfo, RunningAttempt, RunServices } from "@millrace/core/internal";
 import { NestedSession } from "./nested-session.ts";
 import { remoteServices } from "./remote-services.ts";
 
@@ -13,11 +13,17 @@ export class RunningCall implements AttemptHost {
   readonly call: BatchCall;
   /** Set when the function has returned a promise. */
   attempt: RunningAttempt | undefined;
+  /** The same by which contexts of runs inside the call know it. */
+  info: AttemptInfo | undefined;
   readonly #send: SendRequest;
   #services: RunServices | undefined;
   #asked = 0;
   #waiting: Map<number, (body: Uint8Array) => void> | undefined;
   #onParked: (() => void) | undefined;
+  #parkedAt = 0;
+  /** For how long it has waited for answers: that was no work. */
+  parkedMs = 0;
+  #drop: (() => void) | undefined;
 
   constructor(batch: Batch, call: BatchCall, send: SendRequest) {
     this.batch = batch;
@@ -38,6 +44,17 @@ export class RunningCall implements AttemptHost {
     return new NestedSession(this);
   }
 
+  /** Resolves when the call, which has not started, is not to start any more. */
+  get dropped(): Promise<undefined> {
+    return new Promise((resolve) => {
+      this.#drop = () => resolve(undefined);
+    });
+  }
+
+  drop(): void {
+    this.#drop?.();
+  }
+
   /** Does the call wait for an answer? Then the thread may run others. */
   get isParked(): boolean {
     return this.#waiting !== undefined && this.#waiting.size > 0;
@@ -55,6 +72,7 @@ export class RunningCall implements AttemptHost {
   ask(request: Request, onAnswer: (body: Uint8Array) => void): number {
     const id = ++this.#asked;
     this.#waiting ??= new Map();
+    if (this.#waiting.size === 0) this.#parkedAt = performance.now();
     this.#waiting.set(id, onAnswer);
     this.#send(this, id, encodeRequest(request));
     this.#onParked?.();
@@ -69,7 +87,9 @@ export class RunningCall implements AttemptHost {
 
   answered(id: number, body: Uint8Array): void {
     const onAnswer = this.#waiting?.get(id);
+    if (onAnswer === undefined) return;
     this.#waiting?.delete(id);
-    onAnswer?.(body);
+    if (!this.isParked) this.parkedMs += performance.now() - this.#parkedAt;
+    onAnswer(body);
   }
 }

@@ -21,15 +21,20 @@ export default function serve({ port, state, workerId, root, tsx, modules }: Thr
   enterWorkerMode();
   setProjectRoot(root);
   useTsx(tsx);
-  const lines = new LogLines(() => runner.flush());
+  const lines = new LogLines({
+    before: () => runner.logs(activeContext()),
+    flush: () => runner.flush(),
+  });
   logTo(lines);
   const loader = new ModuleLoader(root);
   const post = (message: FromThread) => port.postMessage(message);
+  const shared = new ThreadState(state);
   const runner = new CallRunner({
     loader,
     workerId: () => workerId,
-    state: new ThreadState(state),
-    onLeak: () => post({ type: "leaking" }),
+    state: shared,
+    onGoesOn: (call) => post({ type: "goes-on", call }),
+    onEnded: (call) => post({ type: "ended", call }),
     send: ({ bytes }) => {
       // The encoder's memory is shared by many messages; only a copy can be handed over. (Buffer.slice is no copy.)
       const own = new Uint8Array(bytes);
@@ -55,7 +60,9 @@ export default function serve({ port, state, workerId, root, tsx, modules }: Thr
         setLogLevel(chunk.logLevel);
         runner.accept(chunk);
       } else if (message.type === "cancel") runner.cancel(message.batchId, message.sequence);
-      else runner.answer(message.batchId, message.sequence, message.id, message.body);
+      else if (message.type === "answer")
+        runner.answer(message.batchId, message.sequence, message.id, message.body);
+      shared.hasHeard();
     });
     Promise.all(modules.map((module) => loader.preload(module))).then(
       () => post({ type: "ready" }),
@@ -69,13 +76,17 @@ class LogLines {
   #text = "";
   #lastTaken = 0;
   #timer: NodeJS.Timeout | undefined;
+  readonly #before: () => void;
   readonly #flush: () => void;
 
-  constructor(flush: () => void) {
+  /** `before` is called before each line, `flush` when lines should wait no longer. */
+  constructor({ before, flush }: { readonly before: () => void; readonly flush: () => void }) {
+    this.#before = before;
     this.#flush = flush;
   }
 
   write(line: string): void {
+    this.#before();
     this.#text += line;
     // A call that computes gives timers no chance, so an old buffer goes out at once.
     if (performance.now() - this.#lastTaken > LOG_FLUSH_MS) this.#flush();

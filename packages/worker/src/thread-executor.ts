@@ -18,7 +18,7 @@ import type { Executor } from "./executor.ts";
 import { Signal } from "./signal.ts";
 import { AHEAD_MS, planChunk } from "./thread-plan.ts";
 import type { ThreadStart } from "./thread-protocol.ts";
-import { type Execution, type PendingCall, ThreadSlot } from "./thread-slot.ts";
+import { type Execution, type Overdue, type PendingCall, ThreadSlot } from "./thread-slot.ts";
 import { threadArguments, tsxOf } from "./typescript-loader.ts";
 
 export interface ThreadExecutorOptions {
@@ -43,6 +43,8 @@ export class ThreadExecutor implements Executor {
   readonly #root: string;
   readonly #tsx: string | undefined;
   readonly #slots: ThreadSlot[] = [];
+  /** Threads that have been replaced, and go when their calls have ended. */
+  readonly #leaving = new Set<ThreadSlot>();
   readonly #pending = new Queue<PendingCall>();
   readonly #executions = new Map<string, Execution>();
   readonly #durations = new Durations<string>();
@@ -101,6 +103,7 @@ export class ThreadExecutor implements Executor {
         expectedMs: undefined,
         unanswered: 0,
         hasAsked: false,
+        isCancelled: false,
       };
       execution.calls.set(call.sequence, pending);
       this.#pending.push(pending);
@@ -110,11 +113,15 @@ export class ThreadExecutor implements Executor {
 
   cancel(batchId: string, sequences: readonly number[]): void {
     const { calls } = this.#executions.get(batchId) ?? {};
+    const waiting: PendingCall[] = [];
     for (const sequence of sequences) {
       const pending = calls?.get(sequence);
-      if (pending?.slot !== undefined) pending.slot.cancel(pending);
-      else if (pending !== undefined) this.#endHere(pending, "cancelled"); // It is left out when its turn comes.
+      if (pending === undefined || pending.isCancelled) continue;
+      pending.isCancelled = true;
+      if (pending.slot !== undefined) pending.slot.cancel(pending);
+      else waiting.push(pending); // It is left out when its turn comes.
     }
+    this.#endHere(waiting, "cancelled");
     this.#changed.fire();
   }
 
@@ -141,11 +148,14 @@ export class ThreadExecutor implements Executor {
     this.#isClosed = true;
     this.#executions.clear();
     this.#changed.fire();
-    for (const slot of this.#slots) {
+    for (const slot of [...this.#slots, ...this.#leaving]) {
       slot.lost(); // Its timers go.
       slot.port.close();
     }
-    await this.#pool?.destroy();
+    if (this.#pool === undefined) return;
+    // Piscina would replace a thread that was ended before, and exits only now: for ever, with nobody to end it.
+    this.#pool.options.minThreads = 0;
+    await this.#pool.destroy();
   }
 
   // ---- Out -------------------------------------------------------------------------------------------------------
@@ -203,9 +213,9 @@ export class ThreadExecutor implements Executor {
         const pending = execution.calls.get(sequence);
         if (pending !== undefined) slot.ended(pending);
       }
-      this.#forward(execution, { report, bytes });
+      this.#forward(execution, withoutStrays({ report, bytes }, execution));
     }
-    if (slot.isLeaking && slot.inFlight.size === 0) slot.kill.abort();
+    if (slot.isLeaving && slot.inFlight.size === 0) slot.kill.abort();
     this.#feed();
     this.#changed.fire();
   }
@@ -229,33 +239,32 @@ export class ThreadExecutor implements Executor {
     execution.onReport(encoded, isLast);
   }
 
-  /** Ends a call that no thread will end. */
-  #endHere({ execution, call }: PendingCall, kind: CallOutcome["kind"], error?: Error): void {
+  /** Ends calls that no thread will end. */
+  #endHere(calls: readonly PendingCall[], kind: CallOutcome["kind"], error?: Error): void {
     const payload = error === undefined ? new Uint8Array() : encode(error);
-    const report: Report = {
-      batchId: execution.batch.id,
-      outcomes: [{ sequence: call.sequence, kind, durationMicros: 0, payload }],
-      logs: "",
-      requests: [],
-      workerId: "",
-    };
-    this.#forward(execution, { report, bytes: encodeReport(report) });
+    for (const execution of new Set(calls.map(({ execution }) => execution))) {
+      const outcomes = calls
+        .filter((pending) => pending.execution === execution)
+        .map(({ call }) => ({ sequence: call.sequence, kind, durationMicros: 0, payload }));
+      this.#forward(execution, reportOf(execution, { outcomes, logs: "", requests: [], workerId: "" }));
+    }
   }
 
   // ---- Threads ---------------------------------------------------------------------------------------------------
 
   #openSlot(pool: Piscina): ThreadSlot {
-    let stuck: { readonly call: PendingCall; readonly why: "timed-out" | "cancelled" } | undefined;
     const slot: ThreadSlot = new ThreadSlot({
       onReady: () => {
         this.#feed();
         this.#changed.fire();
       },
       onReport: (bytes) => this.#onReport(slot, bytes),
-      onStuck: (call, why) => {
-        stuck = { call, why };
-        slot.kill.abort();
+      onStuck: (call, why, isGuilty) => {
+        this.#endOverdue(call, why);
+        if (isGuilty) slot.kill.abort();
+        this.#changed.fire();
       },
+      onLeak: () => this.#letGo(slot, pool),
     });
     const start: ThreadStart = {
       ...slot.start,
@@ -264,45 +273,73 @@ export class ThreadExecutor implements Executor {
       tsx: this.#tsx,
       modules: this.#modules,
     };
-    const died = (reason: string) => {
-      if (this.#isClosed) return;
-      slot.receiveLast();
-      slot.port.close();
-      slot.failStart(new WorkerStartError(`Expected a worker thread to start, but it died. ${reason}`));
-      this.#slots[this.#slots.indexOf(slot)] = this.#openSlot(pool);
-      if (stuck !== undefined && slot.inFlight.has(stuck.call)) this.#endStuck(slot, stuck.call, stuck.why);
-      this.#recover(slot, slot.kill.signal.aborted, reason);
-      this.#changed.fire();
-    };
     pool.run(start, { transferList: [start.port], signal: slot.kill.signal }).then(
-      () => died("The thread ended."),
-      (error: unknown) => died(deathSentence(error)),
+      () => this.#died(slot, pool, "The thread ended."),
+      (error: unknown) => this.#died(slot, pool, deathSentence(error)),
     );
     return slot;
   }
 
-  #endStuck(slot: ThreadSlot, call: PendingCall, why: "timed-out" | "cancelled"): void {
-    slot.ended(call);
-    const { timeoutSeconds } = call.execution.batch.tasks[call.call.task]!;
-    this.#endHere(
-      call,
-      why,
-      why === "timed-out" ? new RunTimeoutError("Task run", timeoutSeconds) : undefined,
-    );
+  /** A thread has no future: another takes its place at once, since its calls may wait for calls that need one. */
+  #letGo(slot: ThreadSlot, pool: Piscina): void {
+    this.#leaving.add(slot);
+    pool.options.maxThreads++;
+    this.#slots[this.#slots.indexOf(slot)] = this.#openSlot(pool);
+    if (slot.inFlight.size === 0) slot.kill.abort();
+  }
+
+  #died(slot: ThreadSlot, pool: Piscina, reason: string): void {
+    if (this.#isClosed) return;
+    slot.receiveLast();
+    slot.port.close();
+    slot.failStart(new WorkerStartError(`Expected a worker thread to start, but it died. ${reason}`));
+    if (this.#leaving.delete(slot)) pool.options.maxThreads--;
+    else this.#slots[this.#slots.indexOf(slot)] = this.#openSlot(pool);
+    this.#recover(slot, reason);
+    this.#changed.fire();
+  }
+
+  /** Ends a call whose thread does not get to do so. What its thread may still report of it is left out. */
+  #endOverdue(pending: PendingCall, why: Overdue): void {
+    pending.slot?.ended(pending);
+    const { timeoutSeconds } = pending.execution.batch.tasks[pending.call.task]!;
+    const error = why === "timed-out" ? new RunTimeoutError("Task run", timeoutSeconds) : undefined;
+    this.#endHere([pending], why, error);
   }
 
   /**
    * What becomes of the calls of a thread that has died: those that may have killed it are reported, and so are others
    * that have asked something of their flow's process, which then starts them afresh; the rest run again.
    */
-  #recover(slot: ThreadSlot, wasKilled: boolean, reason: string): void {
-    const lost = slot.lost();
-    const suspects = wasKilled ? [] : lost.suspects;
-    const innocents = wasKilled ? [...lost.suspects, ...lost.others] : lost.others;
-    this.#pending.prepend(innocents.filter(({ hasAsked }) => !hasAsked));
-    for (const call of innocents) if (call.hasAsked) this.#endHere(call, "lost");
+  #recover(slot: ThreadSlot, reason: string): void {
+    const { suspects, others } = slot.lost();
+    const wasKilled = slot.kill.signal.aborted; // By us: nobody is to blame.
+    const innocents = wasKilled ? [...suspects, ...others] : others;
+    this.#endHere(innocents.filter(isCancelled), "cancelled");
+    const again = innocents.filter((pending) => !isCancelled(pending));
+    this.#pending.prepend(again.filter(({ hasAsked }) => !hasAsked));
+    this.#endHere(
+      again.filter(({ hasAsked }) => hasAsked),
+      "lost",
+    );
     const error = new WorkerLostError(`The worker thread that ran the call died. ${reason}`);
-    for (const call of suspects) this.#endHere(call, suspects.length === 1 ? "crashed" : "suspected", error);
+    if (!wasKilled) this.#endHere(suspects, suspects.length === 1 ? "crashed" : "suspected", error);
     this.#feed();
   }
+}
+
+function isCancelled(pending: PendingCall): boolean {
+  return pending.isCancelled;
+}
+
+function reportOf(execution: Execution, parts: Omit<Report, "batchId">): EncodedReport {
+  const report: Report = { batchId: execution.batch.id, ...parts };
+  return { report, bytes: encodeReport(report) };
+}
+
+/** The report without outcomes of calls that have been ended here. */
+function withoutStrays(encoded: EncodedReport, execution: Execution): EncodedReport {
+  const { outcomes, ...rest } = encoded.report;
+  const known = outcomes.filter(({ sequence }) => execution.calls.has(sequence));
+  return known.length === outcomes.length ? encoded : reportOf(execution, { ...rest, outcomes: known });
 }

@@ -20,17 +20,22 @@ export interface ThreadStart {
 export type ToThread =
   | { readonly type: "cancel"; readonly batchId: string; readonly sequence: number }
   | ({ readonly type: "answer" } & CallAnswer)
+  /** Nothing is to be done: that it was heard says that the thread does not compute. */
+  | { readonly type: "ping" }
   | Uint8Array;
 
 /**
- * What a thread sends: one word on its start (an error is encoded), then reports as bytes. `leaking`: a function goes on
- * although its call has ended, so that the thread should be replaced when its other calls have ended.
+ * What a thread sends: one word on its start (an error is encoded), then reports as bytes. `goes-on`: a function has
+ * not ended although its call has, being out of time or cancelled; `ended`: now it has. Both name it by the number of its call.
  */
 export type FromThread =
   | { readonly type: "ready" }
   | { readonly type: "failed"; readonly error: Uint8Array }
-  | { readonly type: "leaking" }
+  | { readonly type: "goes-on" | "ended"; readonly call: number }
   | Uint8Array;
 
-/** How long a function may go on after its time was over or it was cancelled, before its thread is ended. */
+/**
+ * How long a function may go on after its time was over or it was cancelled, before its thread is ended or gets no more
+ * calls: time for a `finally` that closes a file or a connection. A thread takes 50 ms to replace, and its modules to load again.
+ */
 export const KILL_GRACE_MS = 1_000;

@@ -33,13 +33,21 @@ export interface PendingCall {
   unanswered: number;
   /** Has it asked anything? Then its flow's process must know when it is run again. */
   hasAsked: boolean;
+  isCancelled: boolean;
 }
+
+export type Overdue = "timed-out" | "cancelled";
 
 export interface SlotHandlers {
   readonly onReady: () => void;
   readonly onReport: (bytes: Uint8Array) => void;
-  /** The call goes on past its time limit, or past a request to end it, and does not let the thread do anything else. */
-  readonly onStuck: (call: PendingCall, why: "timed-out" | "cancelled") => void;
+  /**
+   * The call should have ended, and the thread, which computes, has not heard of it. `isGuilty`: it is the call itself that
+   * computes, as far as one can tell, and not another beside it.
+   */
+  readonly onStuck: (call: PendingCall, why: Overdue, isGuilty: boolean) => void;
+  /** A function of a call that has ended goes on: the thread is to get no more calls, and to go when it has none. */
+  readonly onLeak: () => void;
 }
 
 /** One thread, and the calls that it has. */
@@ -52,8 +60,8 @@ export class ThreadSlot {
   /** Ends the thread. */
   readonly kill = new AbortController();
   isReady = false;
-  /** A function of an ended call goes on in the thread: it gets no more calls, and is replaced when it has none. */
-  isLeaking = false;
+  /** It gets no more calls. */
+  isLeaving = false;
   failStart!: (error: Error) => void;
   readonly #handlers: SlotHandlers;
   readonly #state = new ThreadState();
@@ -63,8 +71,14 @@ export class ThreadSlot {
   #busyMs = 0;
   #unknown = 0;
   #parked = 0;
+  /** How many messages the thread was sent. */
+  #told = 0;
   #limitTimer: NodeJS.Timeout | undefined;
-  readonly #cancelTimers = new Map<PendingCall, NodeJS.Timeout>();
+  #leavingTimer: NodeJS.Timeout | undefined;
+  /** Calls that should have ended, each with the timer of the next look at it. */
+  readonly #overdue = new Map<PendingCall, NodeJS.Timeout>();
+  /** Functions that go on though their calls have ended, by the number of the call. */
+  readonly #goingOn = new Map<number, NodeJS.Timeout>();
 
   constructor(handlers: SlotHandlers) {
     this.#handlers = handlers;
@@ -76,7 +90,8 @@ export class ThreadSlot {
       this.#receive = (message) => {
         if (message instanceof Uint8Array) handlers.onReport(message);
         else if (message.type === "failed") reject(decode(message.error));
-        else if (message.type === "leaking") this.isLeaking = true;
+        else if (message.type === "goes-on") this.#goesOn(message.call);
+        else if (message.type === "ended") this.#hasEnded(message.call);
         else {
           this.isReady = true;
           resolve();
@@ -90,7 +105,7 @@ export class ThreadSlot {
 
   /** May it get calls? */
   get isOpen(): boolean {
-    return this.isReady && !this.isLeaking;
+    return this.isReady && !this.isLeaving;
   }
 
   /** Calls that keep the thread busy, or will. */
@@ -111,6 +126,7 @@ export class ThreadSlot {
       this.#count(call, 1);
     }
     const bytes = new Uint8Array(encodeBatch(chunk)); // See thread-entry.ts: only a copy can be handed over.
+    this.#told++;
     this.port.postMessage(bytes, [bytes.buffer as ArrayBuffer]);
     if (chunk.tasks.some(({ timeoutSeconds }) => timeoutSeconds > 0)) this.#watchLimits();
   }
@@ -120,8 +136,10 @@ export class ThreadSlot {
     if (call.unanswered > 0) this.#parked--;
     else this.#count(call, -1);
     if (this.inFlight.size === 0) this.#busyMs = 0; // Sums of fractions drift.
-    clearTimeout(this.#cancelTimers.get(call));
-    this.#cancelTimers.delete(call);
+    if (this.#overdue.size > 0) {
+      clearTimeout(this.#overdue.get(call));
+      this.#overdue.delete(call);
+    }
     call.slot = undefined;
   }
 
@@ -145,22 +163,22 @@ export class ThreadSlot {
   cancel(call: PendingCall): void {
     const { batch } = call.execution;
     this.#tell({ type: "cancel", batchId: batch.id, sequence: call.call.sequence });
-    // Only a call that runs can be what keeps the thread from hearing of it.
-    const onLate = () => {
-      if (this.#state.started > call.number) this.#handlers.onStuck(call, "cancelled");
-    };
-    this.#cancelTimers.set(call, setTimeout(onLate, KILL_GRACE_MS));
+    this.#expectEnd(call, "cancelled");
   }
 
   /** Takes in what a thread that has died sent before: its end may be known before its last words. */
   receiveLast(): void {
-    for (
-      let last = receiveMessageOnPort(this.port);
-      last !== undefined;
-      last = receiveMessageOnPort(this.port)
-    )
-      this.#receive(last.message as FromThread);
+    this.#receiveAll();
     this.isReady = false;
+  }
+
+  #receiveAll(): void {
+    for (
+      let next = receiveMessageOnPort(this.port);
+      next !== undefined;
+      next = receiveMessageOnPort(this.port)
+    )
+      this.#receive(next.message as FromThread);
   }
 
   /**
@@ -169,8 +187,9 @@ export class ThreadSlot {
    * those that had ended, but whose outcome was lost.
    */
   lost(): { suspects: PendingCall[]; others: PendingCall[] } {
-    clearTimeout(this.#limitTimer);
-    for (const timer of this.#cancelTimers.values()) clearTimeout(timer);
+    for (const timer of [this.#limitTimer, this.#leavingTimer]) clearTimeout(timer);
+    for (const timers of [this.#overdue, this.#goingOn])
+      for (const timer of timers.values()) clearTimeout(timer);
     const { started, awaiting } = this.#state;
     const calls = [...this.inFlight];
     this.inFlight.clear();
@@ -191,22 +210,73 @@ export class ThreadSlot {
   }
 
   #tell(message: ToThread): void {
+    this.#told++;
     this.port.postMessage(message);
   }
 
+  // ---- What is over and goes on ----------------------------------------------------------------------------------
+
+  /** The thread was told, or knows by its own clock, that the call is to end. Looks whether it had a chance to do so. */
+  #expectEnd(call: PendingCall, why: Overdue, told = this.#told): void {
+    const look = () => {
+      const { heard, started } = this.#state;
+      this.#overdue.delete(call);
+      if (heard >= told) {
+        // The thread does what it can: the call may wait for the ends of its own calls.
+        this.#tell({ type: "ping" });
+        this.#expectEnd(call, why);
+      } else if (started > call.number) this.#handlers.onStuck(call, why, call.unanswered === 0);
+      else this.#expectEnd(call, why, told); // Another call computes, and this one is behind it.
+    };
+    clearTimeout(this.#overdue.get(call));
+    this.#overdue.set(call, setTimeout(look, KILL_GRACE_MS));
+  }
+
+  #goesOn(call: number): void {
+    const onLate = () => {
+      this.#receiveAll(); // Our own event loop may be late, and the timer before the message.
+      if (this.#goingOn.delete(call) && !this.isLeaving) this.#leave();
+    };
+    this.#goingOn.set(call, setTimeout(onLate, KILL_GRACE_MS));
+  }
+
+  #hasEnded(call: number): void {
+    clearTimeout(this.#goingOn.get(call));
+    this.#goingOn.delete(call);
+  }
+
+  /** Its other calls may end; but when what goes on does not let them, they run elsewhere. */
+  #leave(): void {
+    this.isLeaving = true;
+    const look = () => {
+      if (this.#state.heard < told) this.kill.abort();
+      else this.#leavingTimer = setTimeout(look, KILL_GRACE_MS);
+      this.#tell({ type: "ping" });
+      told = this.#told;
+    };
+    this.#tell({ type: "ping" });
+    let told = this.#told;
+    this.#leavingTimer = setTimeout(look, KILL_GRACE_MS);
+    this.#handlers.onLeak();
+  }
+
   /** Looks when the next limit should have ended its call; as long as the thread has calls with one. */
-  #watchLimits(): void {
+  #watchLimits(waitMs?: number): void {
     if (this.#limitTimer !== undefined) return;
     const { limit } = this.#state;
-    const leftMs = limit === undefined ? 0 : limit.endsAt - monotonicMs();
+    const leftMs = limit === undefined ? KILL_GRACE_MS : limit.endsAt - monotonicMs();
     this.#limitTimer = setTimeout(() => {
       this.#limitTimer = undefined;
       const { limit: now } = this.#state;
-      const isOver = now !== undefined && monotonicMs() >= now.endsAt + KILL_GRACE_MS;
+      const isOver = now !== undefined && monotonicMs() >= now.endsAt;
       const call = isOver ? [...this.inFlight].find(({ number }) => number === now.call) : undefined;
-      if (call !== undefined) this.#handlers.onStuck(call, "timed-out");
-      else if ([...this.inFlight].some(hasLimit)) this.#watchLimits();
-    }, leftMs + KILL_GRACE_MS);
+      if (call !== undefined && !this.#overdue.has(call)) {
+        this.#tell({ type: "ping" });
+        this.#expectEnd(call, "timed-out");
+      }
+      // The next limit shows when the call of this one has ended.
+      if ([...this.inFlight].some(hasLimit)) this.#watchLimits(isOver ? KILL_GRACE_MS : undefined);
+    }, waitMs ?? leftMs);
   }
 }
 

@@ -11,7 +11,7 @@ export class ThreadState {
   constructor(buffer = new SharedArrayBuffer(24)) {
     this.buffer = buffer;
     this.#times = new Float64Array(buffer, 0, 1);
-    this.#counts = new Int32Array(buffer, 8, 3);
+    this.#counts = new Int32Array(buffer, 8, 4);
   }
 
   get started(): number {
@@ -29,6 +29,15 @@ export class ThreadState {
 
   setAwaiting(calls: number): void {
     Atomics.store(this.#counts, 1, calls);
+  }
+
+  /** How many messages the thread has dealt with: one that computes deals with none. */
+  get heard(): number {
+    return Atomics.load(this.#counts, 3);
+  }
+
+  hasHeard(): void {
+    Atomics.add(this.#counts, 3, 1);
   }
 
   /** The call whose time is over next, if one has a limit. */

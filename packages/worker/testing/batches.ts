@@ -1,5 +1,13 @@
 import { fileURLToPath } from "node:url";
-import type { Batch, CallOutcome, EncodedReport } from "@millrace/broker";
+import {
+  type Batch,
+  type CallOutcome,
+  type CallRequest,
+  decodeRequest,
+  type EncodedReport,
+  encodeOutcome,
+  type Request,
+} from "@millrace/broker";
 import { decode, encode } from "@millrace/core/internal";
 import { Conditions } from "../../../test/support/conditions.ts";
 import type { Executor } from "../src/executor.ts";
@@ -23,7 +31,14 @@ export function batchOf(module: string, ...calls: readonly CallOf[]): Batch {
     contexts: [
       {
         ...{ scopeId: "scope", flowRunId: "flow-run", flowName: "flow", flowRunName: "brisk-otter" },
-        ...{ tags: ["a"], logConsole: false, heldLimits: [], isObserved: false, persistResult: false },
+        ...{
+          tags: ["a"],
+          logConsole: false,
+          heldLimits: [],
+          hasLimits: false,
+          isObserved: false,
+          persistResult: false,
+        },
       },
     ],
     calls: calls.map(([name, ...args], sequence) => ({
@@ -37,6 +52,11 @@ export function batchOf(module: string, ...calls: readonly CallOf[]): Batch {
       inputs: [],
     })),
   };
+}
+
+/** The same batch, each of whose calls may take so long. */
+export function limited(batch: Batch, timeoutSeconds: number): Batch {
+  return { ...batch, tasks: batch.tasks.map((task) => ({ ...task, timeoutSeconds })) };
 }
 
 /** A call's outcome with what it holds: the value, or the error. */
@@ -55,9 +75,13 @@ export class Execution {
   readonly #ended = new Map<number, Ended>();
   readonly #problems: string[] = [];
   readonly #conditions = new Conditions();
+  readonly batch: Batch;
+  readonly #executor: Executor;
   #isOver = false;
 
   constructor(executor: Executor, batch: Batch) {
+    this.batch = batch;
+    this.#executor = executor;
     this.outcomes = new Promise((resolve, reject) => {
       executor.execute(batch, ({ report }, isLast) => {
         this.#take(batch, report);
@@ -74,6 +98,27 @@ export class Execution {
 
   get ended(): number {
     return this.#ended.size;
+  }
+
+  get kinds(): Promise<CallOutcome["kind"][]> {
+    return this.outcomes.then((outcomes) => outcomes.map(({ kind }) => kind));
+  }
+
+  /** What the calls have asked. */
+  get requests(): (CallRequest & { readonly request: Request })[] {
+    return this.reports
+      .flatMap(({ requests }) => requests)
+      .map((asked) => ({ ...asked, request: decodeRequest(asked.body) }));
+  }
+
+  /** Answers a request with a value that a call has returned. */
+  answer({ sequence, id }: CallRequest, value: unknown): void {
+    const body = encodeOutcome({ kind: "returned", payload: encode(value) });
+    this.#executor.answer({ batchId: this.batch.id, sequence, id, body });
+  }
+
+  cancel(...sequences: number[]): void {
+    this.#executor.cancel(this.batch.id, sequences);
   }
 
   /** The lines logged, parsed. */
@@ -101,7 +146,7 @@ export class Execution {
     this.reports.push(report);
     for (const { sequence, kind, payload } of report.outcomes) {
       if (this.#ended.has(sequence)) this.#problems.push(`call ${sequence} twice`);
-      this.#ended.set(sequence, { kind, value: decode(payload) });
+      this.#ended.set(sequence, { kind, value: payload.length === 0 ? undefined : decode(payload) });
       this.order.push(sequence);
     }
     this.#conditions.changed();

@@ -3,6 +3,8 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../../test/support/leaks.ts";
 import type { Executor } from "../src/executor.ts";
 import { batchOf, type CallOf, Execution, FIXTURES, run } from "./batches.ts";
+import { describeEarlyEndings } from "./executor-endings.contract.ts";
+import { describeNesting } from "./executor-nesting.contract.ts";
 import { FileGate } from "./file-gate.ts";
 
 /** What every executor keeps to, wherever it runs the calls. `make` gives one that is not started. */
@@ -184,6 +186,10 @@ export function executorContract(name: string, make: (root: string) => Executor)
         await idle;
       });
     });
+
+    const harness = { executor: () => executor, gate: () => gate };
+    describeEarlyEndings(harness);
+    describeNesting(harness);
 
     test("closing ends it at once, whatever runs, and is heard by those that wait", async () => {
       const execution = execute(["hold", gate.path("a")], ["hold", gate.path("b")], ["add", 1, 1]);

@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -26,6 +26,24 @@ export class FileGate {
     return until(`${paths.join(", ")} had started`, () =>
       paths.every((path) => existsSync(`${path}.started`)),
     );
+  }
+
+  /** Waits until the call has left this mark. */
+  marked(path: string, mark: string): Promise<void> {
+    return until(`${path} was marked ${mark}`, () => existsSync(`${path}.${mark}`));
+  }
+
+  isMarked(path: string, mark: string): boolean {
+    return existsSync(`${path}.${mark}`);
+  }
+
+  /** Leaves a mark as a call would, or takes it away. */
+  mark(path: string, mark: string): void {
+    writeFileSync(`${path}.${mark}`, "");
+  }
+
+  unmark(path: string, mark: string): void {
+    rmSync(`${path}.${mark}`, { force: true });
   }
 
   open(...paths: readonly string[]): void {
