@@ -72,6 +72,41 @@ export const fibonacci = task({ name: "fibonacci" }, async (n: number): Promise<
   return (await a) + (await b);
 });
 
+export const squares = task({ name: "squares" }, (numbers: readonly number[]) =>
+  square.map([...numbers]).results(),
+);
+
+/** Recursion as deep as it says. */
+export const descend = task({ name: "descend" }, async (levels: number): Promise<number> => {
+  return levels === 0 ? 0 : 1 + (await descend(levels - 1));
+});
+
+/** What nested runs end with, and what a run that needs a failed one ends with. */
+export const nestedFailures = task({ name: "nested-failures" }, async () => {
+  const failed = throwTypeError.submit();
+  const behind = echo.submit(failed);
+  const caught = await failed.result().catch((error: unknown) => error);
+  return { caught, behind: (await behind.wait())?.name };
+});
+
+export const failInside = task({ name: "fail-inside" }, () => throwTypeError());
+
+/** A nested run that is tried again. */
+export const retryInside = task({ name: "retry-inside" }, () =>
+  succeedInAttempt.withOptions({ retries: 2, retryDelaySeconds: 0 })(3),
+);
+
+/** A nested value goes into nested calls, at any depth, and out again. */
+export const passInside = task({ name: "pass-inside" }, async (value: unknown) => {
+  const first = echo.submit(value);
+  return echo({ deep: [echo.submit([first])] });
+});
+
+export const logInside = task({ name: "log-inside" }, async (line: string) => {
+  await log([`${line} below`]);
+  getRunLogger().info(`${line} above`);
+});
+
 export const contextOfNested = task({ name: "context-of-nested" }, () => context.submit());
 
 const nestedFlow = flow({ name: "nested-flow", taskRunner: new SequentialTaskRunner() }, (n: number) =>

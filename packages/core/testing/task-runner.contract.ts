@@ -243,6 +243,37 @@ export function taskRunnerContract(
       expect(await inFlow(() => tasks.fibonacci.map(new Array(10).fill(5)))).toEqual(new Array(10).fill(5));
     });
 
+    test("tasks call tasks fifty levels deep, and a thousand at once", async () => {
+      expect(await inFlow(() => tasks.descend(50))).toBe(50);
+      const numbers = Array.from({ length: 1000 }, (_, n) => n);
+      expect(await inFlow(() => tasks.squares(numbers))).toEqual(numbers.map((n) => n * n));
+    });
+
+    test("a nested failure is caught as it was, or fails the task that does not", async () => {
+      const failure = { name: "TypeError", message: "no such column", cause: { name: "RangeError" } };
+      expect(await inFlow(() => tasks.nestedFailures())).toMatchObject({
+        caught: failure,
+        behind: "NotReady",
+      });
+      await expect(inFlow(() => tasks.failInside())).rejects.toMatchObject(failure);
+    });
+
+    test("a nested run is tried again, and passes values on", async () => {
+      expect(await inFlow(() => tasks.retryInside())).toBe(3);
+      const value = { at: new Date(0), ids: new Set([1n]) };
+      expect(await inFlow(() => tasks.passInside(value))).toEqual({ deep: [[value]] });
+    });
+
+    test("what nested runs log has their ids, and comes before what is logged after them", async () => {
+      await inFlow(() => tasks.logInside("line"));
+      const logged = lines.filter(({ msg }) => String(msg).startsWith("line "));
+      expect(logged).toMatchObject([
+        { msg: "line below", taskName: "log" },
+        { msg: "line above", taskName: "log-inside" },
+      ]);
+      expect(String(logged[0]!.taskRunId)).toContain(String(logged[1]!.taskRunId));
+    });
+
     test("a task that a task submits belongs to the same flow run", async () => {
       const run = flow({ name: "contract", taskRunner: makeRunner() }, () => tasks.contextOfNested()).start();
       expect(await run.result()).toMatchObject({ flowRunId: run.id, taskName: "context" });

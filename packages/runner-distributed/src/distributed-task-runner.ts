@@ -11,7 +11,8 @@ import {
   type SessionServices,
   type TaskRunner,
 } from "@millrace/core";
-import { activeContext, currentProjectRoot, inWorkerMode, rules } from "@millrace/core/internal";
+import { currentProjectRoot, rules } from "@millrace/core/internal";
+import { ambientCluster, ambientSession } from "@millrace/worker";
 import { Lanes } from "./lanes.ts";
 import { LocalCluster, type LocalClusterOptions } from "./local-cluster.ts";
 import { acquireSharedCluster } from "./shared-clusters.ts";
@@ -48,7 +49,8 @@ const DEFAULT_NO_WORKERS_TIMEOUT_SECONDS = 60;
 /**
  * Runs calls in the threads of workers: on every core of this machine, or on a standing cluster behind a Redis. The
  * same flow runs on either, unchanged: with `MILLRACE_REDIS_URL` set, `new DistributedTaskRunner()` means the cluster
- * there, else a temporary local one.
+ * there, else a temporary local one. In a flow that a task in a worker calls, it means the cluster of that worker: no
+ * cluster starts inside another, and the task's place is free while it waits.
  */
 export class DistributedTaskRunner implements TaskRunner {
   readonly name = "distributed";
@@ -71,7 +73,7 @@ export class DistributedTaskRunner implements TaskRunner {
   }
 
   async open(): Promise<RunnerSession> {
-    const ambient = ambientSession();
+    const ambient = this.#isElsewhere() ? undefined : ambientSession();
     if (ambient !== undefined) return ambient;
     const { broker, brokerOf, leave, services } = await this.#reachCluster();
     try {
@@ -89,6 +91,14 @@ export class DistributedTaskRunner implements TaskRunner {
       await leave();
       throw error;
     }
+  }
+
+  /** Does it name a Redis cluster that, inside a worker, is not the worker's own? */
+  #isElsewhere(): boolean {
+    const { redis, queue = DEFAULT_QUEUE, namespace = projectName() } = this.#options;
+    if (redis === undefined) return false;
+    const own = ambientCluster();
+    return own?.redisUrl !== redis || own.namespace !== namespace || own.queue !== queue;
   }
 
   async #reachCluster(): Promise<ReachedCluster> {
@@ -161,21 +171,6 @@ class DistributedSession implements RunnerSession {
     this.#closed ??= this.#lanes.close().then(() => this.#leave());
     return this.#closed;
   }
-}
-
-/**
- * In a worker there is a cluster already, the one that the worker belongs to. A flow that a task calls there runs its
- * tasks on that: with a cluster of its own in each worker, a machine would soon be full, and with a dispatcher of its
- * own the thread that waits would not be given to others.
- */
-function ambientSession(): RunnerSession | undefined {
-  const session = inWorkerMode() ? activeContext()?.scope().session : undefined;
-  if (session === undefined) return undefined;
-  return {
-    submit: (call) => session.submit(call),
-    cancel: (call) => session.cancel(call),
-    close: async () => {}, // It is the calling task's.
-  };
 }
 
 /** The name of the project at this root: what runners and workers of one project agree on without being told. */

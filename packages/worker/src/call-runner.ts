@@ -113,14 +113,18 @@ export class CallRunner {
     return this.#current === undefined && this.#loading === undefined && this.#chunks.length === 0;
   }
 
-  /** Says who logs the next line, as the run context tells, so that it goes to that call's flow. */
+  /** The call that the context is part of, when it awaits something. */
+  callOf(context: ScopeOwner): RunningCall | undefined {
+    for (const running of this.#running)
+      if (running.info !== undefined && context.isWithin(running.info)) return running;
+    return undefined;
+  }
+
+  /** Says who logs the next line, so that it goes to that call's flow. */
   logs(context: ScopeOwner | undefined): void {
     if (context === undefined || this.#running.size === 0) return;
-    for (const { info, batch } of this.#running) {
-      if (info === undefined || !context.isWithin(info)) continue;
-      this.#reportOn(batch.id);
-      return;
-    }
+    const call = this.callOf(context);
+    if (call !== undefined) this.#reportOn(call.batch.id);
   }
 
   /** Starts no more calls. */

@@ -1,4 +1,5 @@
 /** What executes calls: executors, the worker, its process and the nanny of that. */
+export { type AmbientCluster, ambientCluster, ambientSession } from "./ambient.ts";
 export type { Executor } from "./executor.ts";
 export { InlineExecutor } from "./inline-executor.ts";
 export { Nanny, type NannyOptions } from "./nanny.ts";

@@ -1,5 +1,6 @@
 import type { Batch, CallAnswer, EncodedReport } from "@millrace/broker";
 import { currentProjectRoot } from "@millrace/core/internal";
+import { addCallFinder } from "./ambient.ts";
 import { CallRunner } from "./call-runner.ts";
 import type { Executor } from "./executor.ts";
 import { ModuleLoader } from "./module-loader.ts";
@@ -22,6 +23,7 @@ export class InlineExecutor implements Executor {
   readonly #changed = new Signal();
   readonly #loader: ModuleLoader;
   readonly #runner: CallRunner;
+  readonly #hideCalls: () => void;
   #workerId = "";
   #isClosed = false;
 
@@ -37,6 +39,7 @@ export class InlineExecutor implements Executor {
       onEnded: () => {},
       takeLogs: () => "", // Run loggers of this process write where the process's lines go.
     });
+    this.#hideCalls = addCallFinder((context) => this.#runner.callOf(context));
   }
 
   async start(workerId: string, modules: readonly string[] = []): Promise<void> {
@@ -73,6 +76,7 @@ export class InlineExecutor implements Executor {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#runner.close();
+    this.#hideCalls();
     this.#executions.clear();
     this.#changed.fire();
   }

@@ -7,6 +7,7 @@ import {
   processLogger,
   setProjectRoot,
 } from "@millrace/core/internal";
+import { addCallFinder, enterCluster } from "./ambient.ts";
 import { CallRunner } from "./call-runner.ts";
 import { ModuleLoader } from "./module-loader.ts";
 import type { FromThread, ThreadStart, ToThread } from "./thread-protocol.ts";
@@ -17,7 +18,15 @@ import { useTsx } from "./typescript-loader.ts";
 const LOG_FLUSH_MS = 50;
 
 /** What runs in a worker thread: calls come in through the port until it closes. Called once, by thread-bootstrap.cts. */
-export default function serve({ port, state, workerId, root, tsx, modules }: ThreadStart): Promise<void> {
+export default function serve({
+  port,
+  state,
+  workerId,
+  cluster,
+  root,
+  tsx,
+  modules,
+}: ThreadStart): Promise<void> {
   enterWorkerMode();
   setProjectRoot(root);
   useTsx(tsx);
@@ -42,6 +51,8 @@ export default function serve({ port, state, workerId, root, tsx, modules }: Thr
     },
     takeLogs: () => lines.take(),
   });
+  enterCluster(cluster);
+  addCallFinder((context) => runner.callOf(context));
   const onFloatingError = (error: unknown) => {
     const { taskRunId, flowRunId } = activeContext() ?? {};
     processLogger().error({ err: error, taskRunId, flowRunId }, "an error was left unhandled in a worker");

@@ -13,6 +13,7 @@ import {
 import { RunTimeoutError, WorkerLostError, WorkerStartError } from "@millrace/core";
 import { currentProjectRoot, encode, writeLogLine } from "@millrace/core/internal";
 import type { Piscina } from "piscina";
+import type { AmbientCluster } from "./ambient.ts";
 import { deathSentence } from "./death-sentence.ts";
 import type { Executor } from "./executor.ts";
 import { Signal } from "./signal.ts";
@@ -27,6 +28,8 @@ export interface ThreadExecutorOptions {
   readonly root?: string;
   /** The package.json of the tsx to load TypeScript with. Default: the one this process was started with, if it was. */
   readonly tsx?: string | undefined;
+  /** The cluster that the worker belongs to, when it is behind a Redis. */
+  readonly cluster?: AmbientCluster;
 }
 
 /** `src` and `dist` are side by side: threads run the built file in both, since a thread cannot load our TypeScript. */
@@ -42,6 +45,7 @@ export class ThreadExecutor implements Executor {
   readonly threads: number;
   readonly #root: string;
   readonly #tsx: string | undefined;
+  readonly #cluster: AmbientCluster | undefined;
   readonly #slots: ThreadSlot[] = [];
   /** Threads that have been replaced, and go when their calls have ended. */
   readonly #leaving = new Set<ThreadSlot>();
@@ -58,10 +62,12 @@ export class ThreadExecutor implements Executor {
     threads,
     root = currentProjectRoot(),
     tsx = tsxOf(process.execArgv),
+    cluster,
   }: ThreadExecutorOptions) {
     this.threads = threads;
     this.#root = root;
     this.#tsx = tsx;
+    this.#cluster = cluster;
   }
 
   async start(workerId: string, modules: readonly string[] = []): Promise<void> {
@@ -269,6 +275,7 @@ export class ThreadExecutor implements Executor {
     const start: ThreadStart = {
       ...slot.start,
       workerId: this.#workerId,
+      cluster: this.#cluster,
       root: this.#root,
       tsx: this.#tsx,
       modules: this.#modules,

@@ -1,5 +1,6 @@
 import type { MessagePort } from "node:worker_threads";
 import type { CallAnswer } from "@millrace/broker";
+import type { AmbientCluster } from "./ambient.ts";
 
 /** What a thread is started with. From then on the port carries chunks in and reports out, as bytes. */
 export interface ThreadStart {
@@ -8,6 +9,8 @@ export interface ThreadStart {
   readonly state: SharedArrayBuffer;
   /** Of the worker that the thread belongs to: requests are answered there. */
   readonly workerId: string;
+  /** Of the worker, when it is behind a Redis. */
+  readonly cluster: AmbientCluster | undefined;
   /** The project root. */
   readonly root: string;
   /** The package.json of the tsx that this process was started with, if it was. */

@@ -45,6 +45,7 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
     const executor = new ThreadExecutor({
       threads: options.threads,
       root: currentProjectRoot(), // The same directory, its symlinks resolved.
+      cluster: { redisUrl: options.redisUrl, namespace: options.namespace, queue: options.queue },
       ...("tsx" in options && { tsx: options.tsx }),
     });
     const { workerId, modules } = options;
