@@ -1,5 +1,6 @@
+import { watchAbort } from "./abort-watch.ts";
 import { type ActiveContext, activeContext } from "./context.ts";
-import { LimitTimeoutError, MissingContextError } from "./errors.ts";
+import { InvalidOptionError, LimitTimeoutError, MissingContextError } from "./errors.ts";
 import type { Slots } from "./limiter.ts";
 import { processLogger } from "./logger.ts";
 import * as rules from "./options.ts";
@@ -65,10 +66,14 @@ async function acquire(
   options: ConcurrencyOptions,
   isRate: boolean,
 ): Promise<Slots> {
-  rules.checkOptions(where, options, optionRules);
   const context = activeContext();
   if (context === undefined) throw new MissingContextError(where);
+  rules.checkOptions(where, options, optionRules);
   const names = typeof given === "string" ? [given] : given;
+  if (!rules.texts.accepts(names)) {
+    throw new InvalidOptionError(`the names of ${where}`, "a non-empty string, or an array of such", given);
+  }
+  context.signal.throwIfAborted();
   warnOfUnlimited(names, context);
   const { slots = 1, timeoutSeconds } = options;
   const waiting = new AbortController();
@@ -76,14 +81,13 @@ async function acquire(
     timeoutSeconds === undefined
       ? undefined
       : setTimeout(() => waiting.abort(new LimitTimeoutError(names, timeoutSeconds)), timeoutSeconds * 1000);
-  const onAbort = () => waiting.abort(context.signal.reason);
-  context.signal.addEventListener("abort", onAbort);
+  const unwatch = watchAbort(context.signal, () => waiting.abort(context.signal.reason));
   try {
     const holder = context.taskRunId ?? context.flowRunId;
     return await context.services.limiter.acquire({ names, slots, holder, isRate, signal: waiting.signal });
   } finally {
     clearTimeout(timer);
-    context.signal.removeEventListener("abort", onAbort);
+    unwatch();
   }
 }
 
