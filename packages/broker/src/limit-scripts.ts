@@ -1,6 +1,7 @@
 /**
  * The limits of a namespace, in Lua: each script is one step for everybody. KEYS[1] is the hash of limits, KEYS[2] the
- * beginning of the names of other keys, which are in the same slot of a Redis Cluster. Per limit NAME there are
+ * beginning of the names of other keys, which are in the same slot of a Redis Cluster, KEYS[3] the channel on which the
+ * names are told whose slots or lines have changed. Per limit NAME there are
  *
  * - `:holders:NAME`  ZSET of tokens by the end of their lease, in Redis' own time
  * - `:slots:NAME`    HASH of how many slots each holder has
@@ -8,13 +9,14 @@
  * - `:rate:NAME`     HASH of `level`, the slots of rates that have not come back, and `at`, when that was so
  *
  * and once: `:waiters`, a ZSET of the tokens in any line by the end of their lease, and `:tickets`, the last number.
- * `:rate:NAME` has a time to live; the others vanish when they are empty; `:tickets` goes when nobody waited for a day.
+ * A token has one ticket for all its lines, so that no two wait for each other. Every key has a time to live, which those
+ * that use it renew: what is left when all of them die goes.
  */
 const COMMON = `
 local time = redis.call("TIME")
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function key(kind, name) return KEYS[2] .. ":" .. kind .. ":" .. name end
-local waiters = KEYS[2] .. ":waiters"
+local waiters, tickets = KEYS[2] .. ":waiters", KEYS[2] .. ":tickets"
 local function limitOf(name)
   local text = redis.call("HGET", KEYS[1], name)
   if not text then return nil end
@@ -37,102 +39,146 @@ local function level(name, limit)
   if not stored[1] then return 0 end
   return math.max(0, stored[1] - (limit.slotDecayPerSecond or 0) * (now - stored[2]) / 1000)
 end
+local function lives(token)
+  local lease = redis.call("ZSCORE", waiters, token)
+  return lease and tonumber(lease) > now
+end
 local function first(name)
   local line = key("line", name)
   while true do
     local token = redis.call("ZRANGE", line, 0, 0)[1]
-    if not token then return nil end
-    local lease = redis.call("ZSCORE", waiters, token)
-    if lease and tonumber(lease) > now then return token end
+    if not token or lives(token) then return token end
     redis.call("ZREM", line, token)
-    redis.call("ZREM", waiters, token)
   end
 end
+local function leaveLines(token, names)
+  for _, name in ipairs(names) do redis.call("ZREM", key("line", name), token) end
+  redis.call("ZREM", waiters, token)
+end
+local function hold(token, slots, name, ttl)
+  redis.call("ZADD", key("holders", name), now + ttl, token)
+  redis.call("HSET", key("slots", name), token, slots)
+end
+local function keep(names, ttl)
+  for _, name in ipairs(names) do
+    for _, kind in ipairs({ "holders", "slots", "line" }) do redis.call("PEXPIRE", key(kind, name), ttl) end
+  end
+  redis.call("PEXPIRE", waiters, ttl)
+  redis.call("PEXPIRE", tickets, ttl)
+end
+local function tell(names) redis.call("PUBLISH", KEYS[3], cjson.encode(names)) end
 `;
 
+/** What ACQUIRE gives. */
+export type Acquired =
+  | ["taken"]
+  /** The token that is first in the line of a name: when it is the asker's own, room is waited for. */
+  | ["wait", first: string]
+  /** Decay alone makes room, after so many milliseconds. */
+  | ["decay", milliseconds: number]
+  /** A limit never has so many slots. */
+  | ["exceeded", name: string, limit: number]
+  /** A rate cannot use a limit without decay. */
+  | ["no-decay", name: string];
+
 /**
- * ARGV: token, slots, "1" for a rate, time to live, names. Joins the line of each name, if it is not in it, and takes
- * the slots when there is room and nobody is ahead. Gives 1 when they are taken; 0 when not; the milliseconds after
- * which decay makes room, negative, when that alone is awaited; or the name of a limit that never has so many, or that a
- * rate cannot use.
+ * ARGV: token, slots, "1" for a rate, time to live of the lease, and of keys, names. Joins the line of each name, if it is
+ * not in it, and takes the slots when there is room and nobody is ahead. Gives {@link Acquired}. May be repeated.
  */
 export const ACQUIRE = `${COMMON}
 local token, slots, isRate, ttl = ARGV[1], tonumber(ARGV[2]), ARGV[3] == "1", tonumber(ARGV[4])
+local all = { unpack(ARGV, 6) }
 local names = {}
-for i = 5, #ARGV do
-  local limit = limitOf(ARGV[i])
-  if limit then
-    if slots > limit.slots then return ARGV[i] end
-    if isRate and not limit.slotDecayPerSecond then return ARGV[i] end
-    names[#names + 1] = { ARGV[i], limit }
-  end
-end
 local ticket
-redis.call("ZADD", waiters, now + ttl, token)
-for _, pair in ipairs(names) do
-  local line = key("line", pair[1])
-  if not redis.call("ZSCORE", line, token) then
-    if not ticket then
-      ticket = redis.call("INCR", KEYS[2] .. ":tickets")
-      redis.call("EXPIRE", KEYS[2] .. ":tickets", 86400)
+for _, name in ipairs(all) do
+  local limit = limitOf(name)
+  if limit then
+    names[#names + 1] = { name, limit }
+    -- The reply to an earlier try was lost.
+    if redis.call("ZSCORE", key("holders", name), token) then return { "taken" } end
+    ticket = ticket or redis.call("ZSCORE", key("line", name), token)
+    local exceeded = slots > limit.slots
+    if exceeded or (isRate and not limit.slotDecayPerSecond) then
+      leaveLines(token, all)
+      tell(all)
+      if exceeded then return { "exceeded", name, limit.slots } end
+      return { "no-decay", name }
     end
-    redis.call("ZADD", line, ticket, token)
   end
 end
+ticket = ticket or redis.call("INCR", tickets)
+redis.call("ZADD", waiters, now + ttl, token)
+for _, pair in ipairs(names) do redis.call("ZADD", key("line", pair[1]), ticket, token) end
+keep(all, ARGV[5])
 local waitMs = 0
 for _, pair in ipairs(names) do
   local name, limit = pair[1], pair[2]
-  if first(name) ~= token then return 0 end
-  local rated = level(name, limit)
+  local ahead = first(name)
+  if ahead ~= token then return { "wait", ahead } end
   local used = held(name) + slots
-  local tooMany = used + rated - limit.slots
+  local tooMany = used + level(name, limit) - limit.slots
   if tooMany > 0 then
     local decay = limit.slotDecayPerSecond or 0
-    if decay == 0 or used > limit.slots then return 0 end
+    if decay == 0 or used > limit.slots then return { "wait", token } end
     waitMs = math.max(waitMs, math.ceil(tooMany / decay * 1000))
   end
 end
-if waitMs > 0 then return -waitMs end
-redis.call("ZREM", waiters, token)
+if waitMs > 0 then return { "decay", waitMs } end
+leaveLines(token, all)
 for _, pair in ipairs(names) do
   local name, limit = pair[1], pair[2]
-  redis.call("ZREM", key("line", name), token)
   if isRate then
     local after = level(name, limit) + slots
     redis.call("HSET", key("rate", name), "level", after, "at", now)
     redis.call("PEXPIRE", key("rate", name), math.ceil(after / limit.slotDecayPerSecond * 1000) + 1000)
   else
-    redis.call("ZADD", key("holders", name), now + ttl, token)
-    redis.call("HSET", key("slots", name), token, slots)
+    hold(token, slots, name, ttl)
   end
 end
-return 1`;
+keep(all, ARGV[5])
+return { "taken" }`;
 
-/** ARGV: token, channel, names. Gives back what the token holds, and leaves the lines that it is in. */
+/** ARGV: token, names. Gives back what the token holds, and leaves the lines that it is in. */
 export const RELEASE = `${COMMON}
-for i = 3, #ARGV do
-  redis.call("ZREM", key("holders", ARGV[i]), ARGV[1])
-  redis.call("HDEL", key("slots", ARGV[i]), ARGV[1])
-  redis.call("ZREM", key("line", ARGV[i]), ARGV[1])
+local names = { unpack(ARGV, 2) }
+for _, name in ipairs(names) do
+  redis.call("ZREM", key("holders", name), ARGV[1])
+  redis.call("HDEL", key("slots", name), ARGV[1])
 end
-redis.call("ZREM", waiters, ARGV[1])
-redis.call("PUBLISH", ARGV[2], "")
+leaveLines(ARGV[1], names)
+tell(names)
 return 1`;
 
-/** ARGV: time to live, then pairs of a token and a name; the name is empty for a place in a line. Renews their leases. */
+/** What RENEW is asked for, as JSON. */
+export interface Renewal {
+  readonly held: readonly (readonly [token: string, slots: number, name: string])[];
+  readonly waiting: readonly string[];
+  /** All names of these. */
+  readonly names: readonly string[];
+}
+
+/**
+ * ARGV: time to live of leases, and of keys, {@link Renewal}. Renews leases. What is held is counted again when it was
+ * taken for dead, or Redis has lost its data: it is in use all the same.
+ */
 export const RENEW = `${COMMON}
-for i = 2, #ARGV, 2 do
-  local set = ARGV[i + 1] == "" and waiters or key("holders", ARGV[i + 1])
-  redis.call("ZADD", set, "XX", now + ARGV[1], ARGV[i])
+local asked = cjson.decode(ARGV[3])
+for _, each in ipairs(asked.held) do
+  if limitOf(each[3]) then hold(each[1], each[2], each[3], ARGV[1]) end
 end
+for _, token in ipairs(asked.waiting) do redis.call("ZADD", waiters, "XX", now + ARGV[1], token) end
+keep(asked.names, ARGV[2])
 return 1`;
 
-/** ARGV: names. Gives, for each, how many slots are held and how many wait. */
+/** ARGV: names. Gives, for each, how many slots are in use and how many wait. */
 export const INSPECT = `${COMMON}
 local found = {}
-for i = 1, #ARGV do
-  first(ARGV[i])
-  found[#found + 1] = held(ARGV[i])
-  found[#found + 1] = redis.call("ZCARD", key("line", ARGV[i]))
+for _, name in ipairs(ARGV) do
+  local waiting = 0
+  for _, token in ipairs(redis.call("ZRANGE", key("line", name), 0, -1)) do
+    if lives(token) then waiting = waiting + 1 end
+  end
+  found[#found + 1] = held(name) + math.ceil(level(name, limitOf(name) or {}))
+  found[#found + 1] = waiting
 end
 return found`;

@@ -1,36 +1,55 @@
 import { randomUUID } from "node:crypto";
-import { type Limit, LimitExceededError, type Limiter, type SlotRequest, type Slots } from "@millrace/core";
-import { HOLD_RENEWAL_MS, HOLD_TTL_MS, LEAVE_MS } from "./intervals.ts";
+import {
+  CancelledRunError,
+  type Limit,
+  LimitExceededError,
+  type Limiter,
+  type SlotRequest,
+  type Slots,
+} from "@millrace/core";
+import { rateWithoutDecay, watchAbort } from "@millrace/core/internal";
+import { HOLD_RENEWAL_MS, HOLD_TTL_MS, LEAVE_MS, STREAM_TTL_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
-import { ACQUIRE, RELEASE, RENEW } from "./limit-scripts.ts";
+import { ACQUIRE, type Acquired, RELEASE, RENEW, type Renewal } from "./limit-scripts.ts";
+import { Lines } from "./lines.ts";
 import { doneWithin, duplicateForBlocking, type Redis } from "./redis-connection.ts";
-import { RedisLimits } from "./redis-limits.ts";
+import { changedNames, RedisLimits } from "./redis-limits.ts";
 
-/** News may be missed, and leases of the dead run out without any: those first in line look again after this. */
+/** News may be missed, and leases of the dead run out without any: those in front look again after this. */
 const LOOK_AGAIN_MS = 1_000;
 
-interface Waiter extends SlotRequest {
+interface Waiter {
   readonly token: string;
+  readonly request: SlotRequest;
+  /** Those with a limit, each once. */
+  readonly names: readonly string[];
+  leaveLines: () => void;
   timer: NodeJS.Timeout | undefined;
   isTrying: boolean;
   /** News came during a try, perhaps too late for it. */
   isTryDue: boolean;
-  isOver: boolean;
   readonly taken: () => void;
   readonly failed: (error: unknown) => void;
 }
 
-/** Limits that hold for everybody in a Redis namespace. The line is in Redis, so it is one for all processes. */
+/**
+ * Limits that hold for everybody in a Redis namespace. The line is in Redis, so it is one for all processes. Everybody
+ * joins it at once; from then on only those ask again that are in front of all others of this process.
+ */
 export class RedisLimiter implements Limiter {
   readonly #redis: Redis;
   readonly #keys: Keys;
   readonly #news: Redis;
   readonly #settings: RedisLimits;
   #limits: ReadonlyMap<string, Limit> = new Map();
-  readonly #waiters = new Set<Waiter>();
-  /** What this process holds: names by token. */
-  readonly #held = new Map<string, readonly string[]>();
+  /** Who waits in this process, by token, and by name in the order of asking. */
+  readonly #waiters = new Map<string, Waiter>();
+  readonly #lines = new Lines<Waiter>();
+  /** What this process holds, by token. */
+  readonly #held = new Map<string, Waiter>();
   readonly #renewal: NodeJS.Timeout;
+  #isRenewing = false;
+  #isClosed = false;
 
   static async open(redis: Redis, keys: Keys): Promise<RedisLimiter> {
     const limiter = new RedisLimiter(redis, keys);
@@ -52,93 +71,121 @@ export class RedisLimiter implements Limiter {
     return this.#limits.has(name);
   }
 
-  acquire(request: SlotRequest): Promise<Slots> {
-    const token = `${request.holder} ${randomUUID()}`;
+  async acquire(request: SlotRequest): Promise<Slots> {
+    const { signal, isRate } = request;
+    signal?.throwIfAborted();
+    const names = [...new Set(request.names)].filter((name) => this.isLimited(name));
+    if (names.length === 0) return NOTHING_TO_RELEASE;
+    if (this.#isClosed) throw closedError(names);
     return new Promise((resolve, reject) => {
-      const { signal } = request;
-      signal?.throwIfAborted();
-      const end = () => {
-        signal?.removeEventListener("abort", onAbort);
-        clearTimeout(waiter.timer);
-        waiter.isOver = true;
-        this.#waiters.delete(waiter);
-      };
+      const unwatch = watchAbort(signal, () => waiter.failed(signal?.reason));
       const waiter: Waiter = {
-        ...request,
-        token,
+        token: `${request.holder} ${randomUUID()}`,
+        request,
+        names,
+        leaveLines: ignore,
         timer: undefined,
         isTrying: false,
         isTryDue: false,
-        isOver: false,
         taken: () => {
-          end();
-          if (!request.isRate) this.#held.set(token, request.names);
-          resolve({ release: () => void this.#release(token, request.names) });
+          unwatch();
+          if (!isRate) this.#held.set(waiter.token, waiter);
+          resolve(isRate ? NOTHING_TO_RELEASE : { release: () => this.#giveBack(waiter) });
+          this.#leave(waiter);
         },
         failed: (error) => {
-          end();
+          unwatch();
           reject(error);
+          void this.#release(waiter); // Out of the lines, and out of what was taken just now.
+          this.#leave(waiter);
         },
       };
-      const onAbort = () => {
-        void this.#release(token, request.names); // Out of the lines, and out of what was taken just now.
-        waiter.failed(signal?.reason);
-      };
-      signal?.addEventListener("abort", onAbort);
-      this.#waiters.add(waiter);
+      this.#waiters.set(waiter.token, waiter);
+      waiter.leaveLines = this.#lines.join(waiter);
       void this.#try(waiter);
     });
   }
 
-  /** Gives back what this process holds, and leaves. Never rejects. */
+  /** Gives back what this process holds, and leaves: who waits is refused. Never rejects. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     clearInterval(this.#renewal);
-    for (const waiter of [...this.#waiters]) waiter.failed(new Error("The limiter was closed."));
-    const releases = [...this.#held].map(([token, names]) => this.#release(token, names));
-    await doneWithin(LEAVE_MS, Promise.all(releases));
+    const leaving = [...this.#waiters.values(), ...this.#held.values()];
+    for (const waiter of this.#waiters.values()) waiter.failed(closedError(waiter.names));
+    this.#held.clear();
+    await doneWithin(LEAVE_MS, Promise.all(leaving.map((waiter) => this.#release(waiter))));
     this.#news.disconnect();
   }
 
+  // ---- Those who wait --------------------------------------------------------------------------------------------
+
   async #try(waiter: Waiter): Promise<void> {
     waiter.isTryDue = waiter.isTrying;
-    if (waiter.isTrying || waiter.isOver) return;
+    if (waiter.isTrying) return;
     waiter.isTrying = true;
     clearTimeout(waiter.timer);
-    const { token, slots, isRate, names } = waiter;
-    const { limits, limitState } = this.#keys;
-    const fixed = [token, slots, isRate ? "1" : "0", HOLD_TTL_MS] as const;
-    let lookAgainMs = LOOK_AGAIN_MS;
+    let lookAgainMs: number | undefined = LOOK_AGAIN_MS; // Also when Redis is away, or came back empty.
     try {
-      const said = await this.#redis.eval(ACQUIRE, 2, limits, limitState, ...fixed, ...names);
-      if (waiter.isOver) return await this.#release(token, names); // Aborted meanwhile.
-      if (said === 1) waiter.taken();
-      else if (typeof said === "string")
-        waiter.failed(new LimitExceededError(said, slots, this.#limits.get(said)?.slots ?? 0));
-      else if (Number(said) < 0) lookAgainMs = Math.min(-Number(said), LOOK_AGAIN_MS);
+      const said = await this.#ask(waiter);
+      if (!this.#waiters.has(waiter.token)) return; // It gave up meanwhile, and has told Redis so.
+      if (said[0] === "taken") return waiter.taken();
+      if (said[0] === "exceeded") {
+        return waiter.failed(new LimitExceededError(said[1], waiter.request.slots, said[2]));
+      }
+      if (said[0] === "no-decay") return waiter.failed(rateWithoutDecay(said[1]));
+      if (said[0] === "decay") lookAgainMs = Math.min(said[1], LOOK_AGAIN_MS);
+      else if (!this.#lines.isInFront(waiter)) lookAgainMs = undefined;
+      else {
+        // Redis has lost its data, and places in its line with it: one of this process that stood behind is first.
+        const first = this.#waiters.get(said[1]);
+        if (first !== undefined && first !== waiter) void this.#try(first);
+      }
     } catch {
-      // Redis is away, or came back empty: try again.
+      // Redis refuses, as it does while it loads its data.
     } finally {
       waiter.isTrying = false;
     }
+    if (!this.#waiters.has(waiter.token)) return;
     if (waiter.isTryDue) void this.#try(waiter);
-    else if (!waiter.isOver) waiter.timer = setTimeout(() => void this.#try(waiter), lookAgainMs);
+    else if (lookAgainMs !== undefined) waiter.timer = setTimeout(() => void this.#try(waiter), lookAgainMs);
   }
 
-  async #release(token: string, names: readonly string[]): Promise<void> {
-    this.#held.delete(token);
-    const { limits, limitState, limitNews } = this.#keys;
-    // Redis is away: the lease runs out.
-    await this.#redis.eval(RELEASE, 2, limits, limitState, token, limitNews, ...names).catch(() => {});
+  async #ask({ token, request, names }: Waiter): Promise<Acquired> {
+    const { slots, isRate } = request;
+    const times = [HOLD_TTL_MS, STREAM_TTL_MS] as const;
+    return (await this.#run(ACQUIRE, token, slots, isRate ? "1" : "0", ...times, ...names)) as Acquired;
+  }
+
+  #tryFirst(name: string): void {
+    const first = this.#lines.first(name);
+    // One signal may take out many: none of them is tried in between.
+    if (first === undefined || first.request.signal?.aborted) return;
+    if (this.#lines.isInFront(first)) void this.#try(first);
+  }
+
+  /** Makes way for those behind. */
+  #leave(waiter: Waiter): void {
+    clearTimeout(waiter.timer);
+    this.#waiters.delete(waiter.token);
+    waiter.leaveLines();
+    if (!this.#isClosed) for (const name of waiter.names) this.#tryFirst(name);
   }
 
   async #onNews(text: string): Promise<void> {
-    if (text === "limits") await this.#load().catch(() => {});
-    // In the order in which they came: of those that share a name only the first can be served.
-    const seen = new Set<string>();
-    for (const waiter of this.#waiters) {
-      if (!waiter.names.some((name) => seen.has(name))) void this.#try(waiter);
-      for (const name of waiter.names) seen.add(name);
-    }
+    const names = changedNames(text);
+    if (names === undefined) await this.#load().catch(ignore);
+    for (const name of names ?? this.#lines.names) this.#tryFirst(name);
+  }
+
+  // ---- What is held ----------------------------------------------------------------------------------------------
+
+  #giveBack(waiter: Waiter): void {
+    if (this.#held.delete(waiter.token)) void this.#release(waiter);
+  }
+
+  /** Never rejects: where Redis is away, the lease runs out. */
+  async #release({ token, names }: Waiter): Promise<void> {
+    await this.#run(RELEASE, token, ...names).catch(ignore);
   }
 
   async #load(): Promise<void> {
@@ -146,11 +193,34 @@ export class RedisLimiter implements Limiter {
   }
 
   async #renew(): Promise<void> {
-    void this.#load().catch(() => {}); // News of a change may have been missed.
-    const leases = [...this.#held].flatMap(([token, names]) => names.flatMap((name) => [token, name]));
-    for (const { token } of this.#waiters) leases.push(token, "");
-    if (leases.length === 0) return;
-    const { limits, limitState } = this.#keys;
-    await this.#redis.eval(RENEW, 2, limits, limitState, HOLD_TTL_MS, ...leases).catch(() => {});
+    if (this.#isRenewing) return; // Redis is away: what waits to be sent must not pile up.
+    this.#isRenewing = true;
+    const users = [...this.#held.values(), ...this.#waiters.values()];
+    const renewal: Renewal = {
+      held: [...this.#held].flatMap(([token, { request, names }]) =>
+        names.map((name) => [token, request.slots, name] as const),
+      ),
+      waiting: [...this.#waiters.keys()],
+      names: [...new Set(users.flatMap(({ names }) => names))],
+    };
+    const renewed =
+      users.length > 0 ? this.#run(RENEW, HOLD_TTL_MS, STREAM_TTL_MS, JSON.stringify(renewal)) : undefined;
+    // News of a change may have been missed.
+    await Promise.allSettled([renewed, this.#load()]);
+    this.#isRenewing = false;
+  }
+
+  #run(script: string, ...args: (string | number)[]): Promise<unknown> {
+    const { limits, limitState, limitNews } = this.#keys;
+    return this.#redis.eval(script, 3, limits, limitState, limitNews, ...args);
   }
 }
+
+const NOTHING_TO_RELEASE: Slots = { release: () => {} };
+
+function closedError(names: readonly string[]): CancelledRunError {
+  const list = names.map((name) => `"${name}"`).join(", ");
+  return new CancelledRunError(`Expected slots of ${list}, but the flow run that waited for them has ended.`);
+}
+
+function ignore(): void {}

@@ -6,6 +6,7 @@ import type { Redis } from "./redis-connection.ts";
 /** A limit, and who uses it at the moment. */
 export interface LimitUse extends Limit {
   readonly name: string;
+  /** Slots in use: those that are held, and those of rates that have not come back. */
   readonly held: number;
   readonly waiting: number;
 }
@@ -43,9 +44,9 @@ export class RedisLimits {
 
   async inspect(): Promise<LimitUse[]> {
     const limits = [...(await this.all())].sort(([a], [b]) => (a < b ? -1 : 1));
-    const { limits: hash, limitState } = this.#keys;
+    const { limits: hash, limitState, limitNews } = this.#keys;
     const names = limits.map(([name]) => name);
-    const uses = (await this.#redis.eval(INSPECT, 2, hash, limitState, ...names)) as number[];
+    const uses = (await this.#redis.eval(INSPECT, 3, hash, limitState, limitNews, ...names)) as number[];
     return limits.map(([name, limit], index) => ({
       ...limit,
       name,
@@ -65,5 +66,15 @@ function parseLimit(name: string, text: string): [string, Limit][] {
     return typeof limit === "object" && isLimit(limit) ? [[name, limit]] : [];
   } catch {
     return [];
+  }
+}
+
+/** What news of limits say: the names whose slots or lines have changed. Undefined: the limits themselves, or all of it. */
+export function changedNames(text: string): string[] | undefined {
+  try {
+    const names: unknown = JSON.parse(text);
+    return Array.isArray(names) ? names.map(String) : undefined;
+  } catch {
+    return undefined;
   }
 }

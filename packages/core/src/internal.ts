@@ -1,11 +1,14 @@
 /** What Millrace's other packages use of core, and users should not: it may change in any release. */
+export { watchAbort } from "./abort-watch.ts";
 export { type AttemptHost, type AttemptInfo, runAttempt } from "./attempt.ts";
 export { decode, decodeWithInputs, EncodedValue, encode, encodeWithInputs } from "./codec.ts";
 export { ConcurrentSession } from "./concurrent-task-runner.ts";
 export { activeContext, NO_TAGS, runWithoutContext } from "./context.ts";
+export { Line } from "./line.ts";
 export { logLevel, processLogger, writeLogLine } from "./logger.ts";
 export * as rules from "./options.ts";
 export { packMessage, unpackMessage } from "./packer.ts";
+export { rateWithoutDecay } from "./process-limiter.ts";
 export {
   currentProjectRoot,
   entryModule,

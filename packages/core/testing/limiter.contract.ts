@@ -1,4 +1,5 @@
 import type { Limit, Limiter, SlotRequest, Slots } from "@millrace/core";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
 /** Names are unique per test, since a limiter may be shared by everything in a process or a Redis. */
@@ -151,13 +152,96 @@ export function limiterContract(kind: string, { open }: LimiterSetup): void {
       expect(performance.now() - began).toBeGreaterThan(190);
     });
 
+    test("those who share a name do not overtake each other, others pass", async () => {
+      tests++;
+      const [a, b, c] = names("a", "b", "c") as [string, string, string];
+      const [limiter] = (await open({ [a]: { slots: 1 }, [b]: { slots: 1 }, [c]: { slots: 1 } }, 1)) as [
+        Limiter,
+      ];
+      const order: string[] = [];
+      const holdsA = await taking(limiter, order, "a", request([a]));
+      const both = taking(limiter, order, "a and b", request([a, b]));
+      const onlyB = taking(limiter, order, "b", request([b]));
+      // It waits for nobody; and when it has its slots, those who asked before it have been looked at.
+      (await taking(limiter, order, "c", request([c]))).release();
+      expect(order).toEqual(["a", "c"]);
+      holdsA.release();
+      (await both).release();
+      (await onlyB).release();
+      expect(order).toEqual(["a", "c", "a and b", "b"]);
+    });
+
+    test("who gives up in the middle of a line leaves the others where they are", async () => {
+      tests++;
+      const [a] = names("a") as [string];
+      const [limiter] = (await open({ [a]: { slots: 1 } }, 1)) as [Limiter];
+      const order: string[] = [];
+      const holder = await taking(limiter, order, "holder", request([a]));
+      const abort = new AbortController();
+      const before = taking(limiter, order, "before", request([a]));
+      const middle = taking(limiter, order, "middle", request([a], { signal: abort.signal }));
+      const behind = taking(limiter, order, "behind", request([a]));
+      abort.abort(new Error("cancelled"));
+      await expect(middle).rejects.toThrow("cancelled");
+      holder.release();
+      (await before).release();
+      (await behind).release();
+      expect(order).toEqual(["holder", "before", "behind"]);
+    });
+
+    test("under any load there are never too many, all are served, and in order where they share a name", async () => {
+      const limits = { a: 1, b: 2, c: 3 };
+      const load = fc.array(
+        fc.record({
+          wants: fc.subarray(["a", "b", "c"] as const, { minLength: 1 }),
+          turns: fc.nat(3),
+          abortsAfter: fc.option(fc.nat(6), { nil: undefined, freq: 4 }),
+        }),
+        { minLength: 1, maxLength: 20 },
+      );
+      const check = async (asked: typeof load extends fc.Arbitrary<infer T> ? T : never) => {
+        tests++;
+        const named = (letter: string) => `${letter}-${kind}-${tests}`;
+        const [limiter] = (await open(
+          Object.fromEntries(Object.entries(limits).map(([letter, slots]) => [named(letter), { slots }])),
+          1,
+        )) as [Limiter];
+        const held = { a: 0, b: 0, c: 0 };
+        const served: number[] = [];
+        const run = async ({ wants, turns, abortsAfter }: (typeof asked)[number], index: number) => {
+          const abort = new AbortController();
+          if (abortsAfter !== undefined) void after(abortsAfter).then(() => abort.abort("cancelled"));
+          const { signal } = abort;
+          const slots = await limiter.acquire(request(wants.map(named), { signal })).catch(() => undefined);
+          if (slots === undefined) return expect(abortsAfter).toBeDefined();
+          served.push(index);
+          for (const letter of wants) expect(++held[letter]).toBeLessThanOrEqual(limits[letter]);
+          await after(turns);
+          for (const letter of wants) held[letter]--;
+          slots.release();
+        };
+        await Promise.all(asked.map(run));
+        for (const letter of ["a", "b", "c"] as const) {
+          const sharing = served.filter((index) => asked[index]!.wants.includes(letter));
+          expect(sharing).toEqual([...sharing].sort((one, other) => one - other));
+          (await limiter.acquire(request([named(letter)], { slots: limits[letter] }))).release();
+        }
+      };
+      await fc.assert(fc.asyncProperty(load, check), { numRuns: 20 });
+    });
+
     test("a rate needs a limit with decay", async () => {
       tests++;
       const [a] = names("a") as [string];
       const [limiter] = (await open({ [a]: { slots: 2 } }, 1)) as [Limiter];
       await expect(limiter.acquire(request([a], { isRate: true }))).rejects.toMatchObject({
-        code: expect.stringMatching(/^ERR_/),
+        code: "ERR_INVALID_OPTION",
       });
     });
   });
+}
+
+/** So many turns of the event loop. */
+async function after(turns: number): Promise<void> {
+  for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate);
 }
