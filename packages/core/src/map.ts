@@ -62,8 +62,12 @@ function columnOf(arg: unknown): unknown[] | undefined {
   return undefined;
 }
 
-/** Does `map` take this argument apart? */
-export function isMapped(arg: unknown): arg is Iterable<unknown> {
+/** Does `map` take this argument apart, itself or what an annotation holds? */
+export function isTakenApart(arg: unknown): boolean {
+  return isMapped(arg instanceof AllowFailure || arg instanceof Quote ? arg.value : arg);
+}
+
+function isMapped(arg: unknown): arg is Iterable<unknown> {
   return (
     typeof arg === "object" &&
     arg !== null &&

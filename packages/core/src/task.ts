@@ -4,7 +4,7 @@ import { findDependencies, findDependenciesInArguments, replaceStates } from "./
 import { detachedScope, runDetached } from "./detached.ts";
 import { FlowRunEndedError, InvalidOptionError, MissingContextError, UnnamedError } from "./errors.ts";
 import { TaskFuture, TaskFutureList } from "./future.ts";
-import { isMapped, type MapArguments, type MapArgumentsOrFutures, mapArguments } from "./map.ts";
+import { isTakenApart, type MapArguments, type MapArgumentsOrFutures, mapArguments } from "./map.ts";
 import * as rules from "./options.ts";
 import { registerTask, registrationModule } from "./registry.ts";
 import type { RunPositions } from "./run-positions.ts";
@@ -87,7 +87,7 @@ function makeTask<Args extends readonly unknown[], R>(
         TaskFutureList.from(mapArguments(definition.name, whole), (row) =>
           submit(...row),
         ) as TaskFutureList<R>;
-      const isIterableLater = !args.some(isMapped) && args.some((arg) => arg instanceof TaskFuture);
+      const isIterableLater = !args.some(isTakenApart) && args.some((arg) => arg instanceof TaskFuture);
       if (!isIterableLater) return list(args);
       const inputs = resolveTopLevel(args);
       const later = scopeFor("map").during(inputs.then(list));

@@ -5,7 +5,10 @@
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
+  Cancelled,
+  Completed,
   concurrency,
+  Failed,
   type Flow,
   flow,
   getRunContext,
@@ -196,3 +199,24 @@ const inner: Flow<{ file: string }, number> = flow(
 );
 
 export const flowInside = task({ name: "flow-inside" }, (file: string) => inner({ file }));
+
+// ---- What a return value makes of a run --------------------------------------------------------------------------
+
+export const returning = task({ name: "returning" }, async (what: ReturnKind) => RETURNS[what]());
+
+const RETURNS = {
+  nothing: () => void fail.submit("unseen"),
+  completed: () => Completed({ message: "by hand", data: 7, name: "Done" }),
+  failed: () => Failed({ message: "no rows" }),
+  cancelled: () => Cancelled({ message: "holiday" }),
+  futures: () => [add.submit(1, 1), add.submit(2, 2)],
+  failedFutures: () => [add.submit(1, 1), fail.submit("one of them")],
+  nested: () => ({ rows: new Map([["sum", add.submit(1, 1)]]) }),
+  states: async () => [await fail.submit("seen").wait(), "and a word"].length,
+  exception: () => {
+    add.submit(1, 1);
+    throw new RangeError("wins");
+  },
+};
+
+export type ReturnKind = keyof typeof RETURNS;
