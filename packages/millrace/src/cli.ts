@@ -138,14 +138,18 @@ function version(): string {
 }
 
 function wholeNumber(text: string): number {
-  const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < 1)
-    throw new InvalidArgumentError("Expected a whole number of 1 or more.");
-  return number;
+  return wholeNumberFrom(1, text);
 }
 
 function wholeNumberOrZero(text: string): number {
-  return text === "0" ? 0 : wholeNumber(text);
+  return wholeNumberFrom(0, text);
+}
+
+function wholeNumberFrom(least: number, text: string): number {
+  const number = Number(text);
+  if (text.trim() === "" || !Number.isSafeInteger(number) || number < least)
+    throw new InvalidArgumentError(`Expected a whole number of ${least} or more.`);
+  return number;
 }
 
 function positiveNumber(text: string): number {
