@@ -289,6 +289,7 @@ export class ThreadExecutor implements Executor {
 
   /** A thread has no future: another takes its place at once, since its calls may wait for calls that need one. */
   #letGo(slot: ThreadSlot, pool: Piscina): void {
+    if (this.#isClosed) return;
     this.#leaving.add(slot);
     pool.options.maxThreads++;
     this.#slots[this.#slots.indexOf(slot)] = this.#openSlot(pool);

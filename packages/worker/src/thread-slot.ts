@@ -71,6 +71,8 @@ export class ThreadSlot {
   #busyMs = 0;
   #unknown = 0;
   #parked = 0;
+  /** It has died, or the executor has closed: nothing is looked at any more. */
+  #isOver = false;
   /** How many messages the thread was sent. */
   #told = 0;
   #limitTimer: NodeJS.Timeout | undefined;
@@ -187,6 +189,7 @@ export class ThreadSlot {
    * those that had ended, but whose outcome was lost.
    */
   lost(): { suspects: PendingCall[]; others: PendingCall[] } {
+    this.#isOver = true;
     for (const timer of [this.#limitTimer, this.#leavingTimer]) clearTimeout(timer);
     for (const timers of [this.#overdue, this.#goingOn])
       for (const timer of timers.values()) clearTimeout(timer);
@@ -233,9 +236,10 @@ export class ThreadSlot {
   }
 
   #goesOn(call: number): void {
+    if (this.#isOver) return; // A message may still come after the port was closed.
     const onLate = () => {
       this.#receiveAll(); // Our own event loop may be late, and the timer before the message.
-      if (this.#goingOn.delete(call) && !this.isLeaving) this.#leave();
+      if (this.#goingOn.delete(call) && !this.isLeaving && !this.#isOver) this.#leave();
     };
     this.#goingOn.set(call, setTimeout(onLate, KILL_GRACE_MS));
   }
