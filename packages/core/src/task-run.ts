@@ -1,19 +1,19 @@
 import type { Dependencies } from "./dependencies.ts";
-import { replaceFutures } from "./dependencies.ts";
-import { describe, SelfDependencyError } from "./errors.ts";
+import { describe } from "./errors.ts";
 import { callHooks, type Hook, type TaskRunInfo } from "./hooks.ts";
 import { KeptResult } from "./kept-result.ts";
 import type { Slots } from "./limiter.ts";
 import { taskRunLogger } from "./logger.ts";
 import { nextRetryDelayMs } from "./retry.ts";
 import { summaryOf } from "./run-events.ts";
-import { checkedName, fillTemplate } from "./run-name.ts";
 import type { PositionedRun } from "./run-positions.ts";
 import { type FinalListener, RunRecord } from "./run-record.ts";
 import type { RunScope, ScopeMember } from "./run-scope.ts";
 import { State, type StateType } from "./state.ts";
 import type { RetryCondition, TaskDefinition } from "./task-definition.ts";
+import { nameOf, taskRunInfo } from "./task-run-info.ts";
 import type { Call, Outcome } from "./task-runner.ts";
+import { missingIn } from "./upstream.ts";
 
 /**
  * One task run, and the loop that takes it through its states: wait for inputs, look into the cache, wait for a slot,
@@ -329,20 +329,7 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
   }
 
   private info(): TaskRunInfo {
-    const { taskRunId, taskRunName, flowRunId, flowName, flowRunName, attempt, tags, task } = this;
-    const parameters = () =>
-      this.hasInputs ? (replaceFutures(this.args, (future) => future.run.input()) as unknown[]) : this.args;
-    return {
-      ...{ taskRunId, taskRunName, flowRunId, flowName, flowRunName, attempt, tags },
-      taskName: task.name,
-      taskVersion: task.version,
-      get taskSource() {
-        return task.fn.toString();
-      },
-      get parameters() {
-        return parameters();
-      },
-    };
+    return taskRunInfo(this);
   }
 
   private extra(): Extras {
@@ -373,24 +360,4 @@ interface Extras {
   retryTimer?: NodeJS.Timeout;
   /** Set once somebody asked for the end of the run. */
   cancelMessage?: string;
-}
-
-/** The id of the first run that keeps another from starting, now that what it waits for is final. */
-function missingIn({ futures, tolerated, unfit }: Dependencies): string | undefined {
-  const [state] = unfit;
-  if (state !== undefined) return state.runId ?? `(a state ${state.name} made by hand)`;
-  return futures.find((future) => !future.run.lets(tolerated.has(future)))?.taskRunId;
-}
-
-/** @throws SelfDependencyError when a run made in `scope` with these inputs would wait for itself */
-export function refuseSelfDependency(scope: RunScope, ...dependencies: (Dependencies | undefined)[]): void {
-  for (const { futures } of dependencies.filter((some) => some !== undefined)) {
-    const own = futures.find(({ run }) => !run.isFinal() && scope.owner.isWithin(run));
-    if (own !== undefined) throw new SelfDependencyError(own.taskRunId);
-  }
-}
-
-function nameOf(taskRunName: NonNullable<TaskDefinition["taskRunName"]>, info: TaskRunInfo): string {
-  if (typeof taskRunName === "string") return fillTemplate("taskRunName", taskRunName, info.parameters);
-  return checkedName("taskRunName", taskRunName(info));
 }

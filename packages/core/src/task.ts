@@ -18,9 +18,10 @@ import {
   taskOptionRules,
   type WaitFor,
 } from "./task-options.ts";
-import { refuseSelfDependency, TaskRun } from "./task-run.ts";
+import { TaskRun } from "./task-run.ts";
 import type { RunnerSession } from "./task-runner.ts";
 import type { ArgumentsOrFutures, Resolved } from "./types.ts";
+import { refuseSelfDependency } from "./upstream.ts";
 import { inWorkerMode, never } from "./worker-mode.ts";
 
 /** A function that can run as a task: called, submitted, or mapped. */
