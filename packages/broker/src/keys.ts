@@ -62,5 +62,6 @@ export function keysOf(namespace: string): Keys {
 }
 
 function hashOf(key: string): string {
-  return createHash("sha256").update(key).digest("hex");
+  // UTF-8 would write every half of a surrogate pair alike, and give one key's result to the other.
+  return createHash("sha256").update(key, "utf16le").digest("hex");
 }

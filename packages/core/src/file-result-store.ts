@@ -66,7 +66,7 @@ export class FileResultStore implements ResultStore {
   /** @throws ResultStoreError; signal.reason */
   async claim(key: string, signal?: AbortSignal): Promise<Claim> {
     try {
-      return { release: await lockFile(`${this.#path(key)}.lock`, signal) };
+      return { release: await lockFile(`${this.#path(key)}.claim`, signal) };
     } catch (error) {
       if (signal?.aborted) throw error;
       throw new ResultStoreError(this.directory, "written", error);
@@ -75,7 +75,7 @@ export class FileResultStore implements ResultStore {
 
   /** Two levels, since a directory with a million files is slow on many file systems. */
   #path(key: string): string {
-    const hash = createHash("sha256").update(key).digest("hex");
+    const hash = createHash("sha256").update(key, "utf16le").digest("hex"); // UTF-8 has no halves of surrogate pairs.
     return join(this.directory, hash.slice(0, 2), hash.slice(2));
   }
 }

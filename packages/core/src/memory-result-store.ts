@@ -9,13 +9,14 @@ export class MemoryResultStore implements ResultStore {
 
   async read(key: string): Promise<StoredResult | undefined> {
     const result = this.#results.get(key);
-    if (result?.expiresAt === undefined || result.expiresAt > Date.now()) return result;
+    if (result === undefined) return undefined;
+    if (result.expiresAt === undefined || result.expiresAt > Date.now()) return copyOf(result);
     this.#results.delete(key);
     return undefined;
   }
 
   async write(key: string, result: StoredResult): Promise<void> {
-    this.#results.set(key, { ...result, value: result.value.slice() }); // The bytes may be part of a large message.
+    this.#results.set(key, copyOf(result));
   }
 
   async claim(key: string, signal?: AbortSignal): Promise<Claim> {
@@ -35,4 +36,9 @@ export class MemoryResultStore implements ResultStore {
     }
     return { release: async () => end() };
   }
+}
+
+/** The bytes may be part of a large message, and what a reader does to them is not for the next one to see. */
+function copyOf({ value, expiresAt }: StoredResult): StoredResult {
+  return { value: Uint8Array.from(value), expiresAt };
 }

@@ -8,10 +8,12 @@ import type { StoredResult } from "./result-store.ts";
  */
 const MAGIC = Buffer.from("MLRES\0\0\u0001", "latin1");
 const HASH_BYTES = 32;
+/** The time of expiry and the length of the key. */
+const HEAD_BYTES = 12;
 
 export function toFile(key: string, { value, expiresAt }: StoredResult): Buffer {
   const keyBytes = Buffer.from(key);
-  const head = Buffer.alloc(12);
+  const head = Buffer.alloc(HEAD_BYTES);
   head.writeDoubleLE(expiresAt ?? Number.NaN, 0);
   head.writeUInt32LE(keyBytes.length, 8);
   const rest = Buffer.concat([head, keyBytes, value]);
@@ -24,10 +26,10 @@ export function fromFile(key: string, bytes: Buffer): StoredResult | undefined {
   const isWhole =
     bytes.subarray(0, MAGIC.length).equals(MAGIC) &&
     bytes.subarray(MAGIC.length, MAGIC.length + HASH_BYTES).equals(hashOf(rest));
-  if (!isWhole) return undefined;
+  if (!isWhole || rest.length < HEAD_BYTES) return undefined;
   const expiresAt = rest.readDoubleLE(0);
-  const keyEnd = 12 + rest.readUInt32LE(8);
-  if (rest.toString("utf8", 12, keyEnd) !== key) return undefined;
+  const keyEnd = HEAD_BYTES + rest.readUInt32LE(8);
+  if (!rest.subarray(HEAD_BYTES, keyEnd).equals(Buffer.from(key))) return undefined;
   return { value: rest.subarray(keyEnd), expiresAt: Number.isNaN(expiresAt) ? undefined : expiresAt };
 }
 
