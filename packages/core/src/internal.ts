@@ -7,6 +7,7 @@ export { activeContext, NO_TAGS, runWithoutContext } from "./context.ts";
 export { Line } from "./line.ts";
 export { logLevel, processLogger, writeLogLine } from "./logger.ts";
 export * as rules from "./options.ts";
+export { orAborted } from "./or-aborted.ts";
 export { packMessage, unpackMessage } from "./packer.ts";
 export { rateWithoutDecay } from "./process-limiter.ts";
 export {
