@@ -1,6 +1,7 @@
 import { BullMqBroker } from "@millrace/broker/bullmq";
 import { afterAll, beforeAll, inject } from "vitest";
 import { resultStoreContract } from "../../packages/core/testing/result-store.contract.ts";
+import { resultStoreDeathsContract } from "../../packages/core/testing/result-store-deaths.contract.ts";
 import { uniqueNamespace } from "../support/namespace.ts";
 import { forgetNamespace } from "../support/redis-keys.ts";
 
@@ -17,3 +18,14 @@ afterAll(async () => {
 });
 
 resultStoreContract("RedisResultStore", () => broker.resultStore());
+
+const BUILT = new URL("../../packages/broker/dist/bullmq-broker.js", import.meta.url).href;
+
+resultStoreDeathsContract(
+  "RedisResultStore",
+  () => broker.resultStore(),
+  () => `
+    const { BullMqBroker } = await import(${JSON.stringify(BUILT)});
+    const options = ${JSON.stringify({ redisUrl: inject("redisUrl"), namespace })};
+    const store = (await BullMqBroker.connect(options)).resultStore();`,
+);

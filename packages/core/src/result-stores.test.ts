@@ -1,20 +1,29 @@
-import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { resultStoreContract } from "../testing/result-store.contract.ts";
+import { resultStoreDeathsContract } from "../testing/result-store-deaths.contract.ts";
 import { ResultStoreError } from "./errors.ts";
 import { FileResultStore } from "./file-result-store.ts";
 import { MemoryResultStore } from "./memory-result-store.ts";
 
+const BUILT = new URL("../dist/index.js", import.meta.url).href;
 const directory = await mkdtemp(join(tmpdir(), "millrace-results-"));
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
 const memory = new MemoryResultStore();
 resultStoreContract("MemoryResultStore", () => memory);
 resultStoreContract("FileResultStore", () => new FileResultStore({ directory }));
+resultStoreDeathsContract(
+  "FileResultStore",
+  () => new FileResultStore({ directory }),
+  () => `
+    const { FileResultStore } = await import(${JSON.stringify(BUILT)});
+    const store = new FileResultStore({ directory: ${JSON.stringify(directory)} });`,
+);
 
 /** The only file of a store that has one result. */
 async function onlyFile(store: FileResultStore): Promise<string> {
@@ -41,8 +50,17 @@ describe("a file store", () => {
       await writeFile(file, changed);
       expect(await store.read("key")).toBeUndefined();
     }
-    await writeFile(file, "not a result at all");
-    expect(await store.read("key")).toBeUndefined();
+    const garbage = fc.oneof(
+      fc.uint8Array({ maxLength: 100 }),
+      fc.uint8Array({ maxLength: 100 }).map((rest) => Buffer.concat([whole.subarray(0, 8), rest])),
+      fc.uint8Array({ minLength: 1, maxLength: 9 }).map((more) => Buffer.concat([whole, more])),
+    );
+    await fc.assert(
+      fc.asyncProperty(garbage, async (bytes) => {
+        await writeFile(file, bytes);
+        expect(await store.read("key")).toBeUndefined();
+      }),
+    );
     await writeFile(file, whole);
     expect((await store.read("key"))?.value).toHaveLength(value.length);
   });
@@ -62,22 +80,24 @@ describe("a file store", () => {
     await expect(store.write("key", { value, expiresAt: undefined })).rejects.toThrow(ResultStoreError);
     await expect(store.claim("key")).rejects.toThrow(`${file}/results`);
     await expect(store.read("key")).rejects.toMatchObject({ cause: { code: "ENOTDIR" } });
-    await chmod(file, 0o600);
   });
 
-  test("a claim of a process that was killed goes to the next one", async () => {
+  test("that cannot rename a result into its place leaves no half of it", async () => {
     const store = new FileResultStore({ directory: join(directory, randomUUID()) });
-    const built = new URL("../dist/index.js", import.meta.url).href;
-    const code = `
-      const { FileResultStore } = await import(${JSON.stringify(built)});
-      await new FileResultStore({ directory: ${JSON.stringify(store.directory)} }).claim("key");
-      console.log("claimed");
-      setInterval(() => {}, 1000);`;
-    const child = spawn(process.execPath, ["--input-type=module", "-e", code], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    await new Promise((resolve) => child.stdout.once("data", resolve));
-    child.kill("SIGKILL");
-    await (await store.claim("key")).release();
+    await store.write("key", { value, expiresAt: undefined });
+    const file = await onlyFile(store);
+    await rm(file);
+    await mkdir(join(file, "in the way"), { recursive: true });
+    await expect(store.write("key", { value, expiresAt: undefined })).rejects.toThrow(store.directory);
+    expect(await readdir(join(file, ".."))).toHaveLength(1);
+  });
+
+  test("that cannot make its claims leaves nothing, and does not wait", async () => {
+    const store = new FileResultStore({ directory: join(directory, randomUUID()) });
+    await store.write("key", { value, expiresAt: undefined });
+    const file = await onlyFile(store);
+    await writeFile(`${file}.claim`, "a file where a directory should be");
+    await expect(store.claim("key")).rejects.toThrow(ResultStoreError);
+    expect((await readdir(join(file, ".."))).sort()).toHaveLength(2);
   });
 });

@@ -56,6 +56,30 @@ export function resultStoreContract(kind: string, open: () => ResultStore): void
       expect(await store.read(key)).toBeUndefined();
     });
 
+    test("a result may expire in the far future, or never", async () => {
+      const [store, key] = [open(), randomUUID()];
+      for (const expiresAt of [Number.MAX_SAFE_INTEGER, 1e300, Number.POSITIVE_INFINITY]) {
+        await store.write(key, kept(bytes("fresh"), expiresAt));
+        expect(await text(store, key)).toBe("fresh");
+      }
+    });
+
+    test("what the writer and readers do to their bytes later changes nothing", async () => {
+      const [store, key] = [open(), randomUUID()];
+      const mine = bytes("whole");
+      await store.write(key, kept(mine));
+      mine.fill(0);
+      (await store.read(key))!.value.fill(0);
+      expect(await text(store, key)).toBe("whole");
+    });
+
+    test("keys that differ only in half of a surrogate pair are two", async () => {
+      const [store, key] = [open(), randomUUID()];
+      await store.write(`${key}\ud800`, kept(bytes("one")));
+      expect(await store.read(`${key}\ud801`)).toBeUndefined();
+      expect(await text(store, `${key}\ud800`)).toBe("one");
+    });
+
     test("many writers and readers of one key: a reader sees a whole result of one of them", async () => {
       const [store, key] = [open(), randomUUID()];
       const values = Array.from({ length: 8 }, (_, index) => new Uint8Array(100_000).fill(index));
@@ -73,7 +97,7 @@ export function resultStoreContract(kind: string, open: () => ResultStore): void
       const [stores, key] = [[open(), open()], randomUUID()];
       let holders = 0;
       let most = 0;
-      const work = Array.from({ length: 10 }, async (_, index) => {
+      const work = Array.from({ length: 50 }, async (_, index) => {
         const claim = await stores[index % 2]!.claim(key);
         most = Math.max(most, ++holders);
         await new Promise(setImmediate);
@@ -83,6 +107,21 @@ export function resultStoreContract(kind: string, open: () => ResultStore): void
       });
       await Promise.all(work);
       expect(most).toBe(1);
+    });
+
+    test("a claim that is released again does not end the next one", async () => {
+      const [store, other, key] = [open(), open(), randomUUID()];
+      const first = await store.claim(key);
+      await first.release();
+      const second = await other.claim(key);
+      await first.release();
+      const abort = new AbortController();
+      const third = store.claim(key, abort.signal);
+      // Its first try came before those of this claim, and found the second one.
+      await (await store.claim(randomUUID())).release();
+      abort.abort(new Error("still held"));
+      await expect(third).rejects.toThrow("still held");
+      await second.release();
     });
 
     test("claims on different keys do not wait for each other", async () => {
