@@ -143,6 +143,19 @@ export function repeatingContract(runner: RunnerUnderTest): void {
       expect(seen).toEqual([1, 1, 2, 2]);
     });
 
+    test("a flow inside a flow keeps its results where its parent does, unless it says otherwise", async () => {
+      const child = flow({ name: "child", taskRunner: runner.makeRunner() }, () =>
+        tasks.cachedByName(path("a"), "k"),
+      );
+      const apart = child.withOptions({ resultStore: new MemoryResultStore() });
+      const seen = await inCache(async () => [
+        await child(),
+        await tasks.cachedByName(path("a"), "k"),
+        await apart(),
+      ]);
+      expect(seen).toEqual([1, 1, 2]);
+    });
+
     test.skipIf(exceptions.runsOneAtATime)("a cached result needs no slot of a limit", async () => {
       const seen = await inCache(
         async () => {

@@ -4,6 +4,7 @@ import { type RunnerUnderTest, useWorkshop } from "./suite.ts";
 import * as tasks from "./tasks.ts";
 
 export function sharingContract(runner: RunnerUnderTest): void {
+  const { exceptions = {} } = runner;
   const { path, read, exists, inFlow } = useWorkshop(runner);
   const one = { concurrencyLimits: { db: 1 } };
   const labels = ["a", "b", "c", "d", "e"];
@@ -62,6 +63,15 @@ export function sharingContract(runner: RunnerUnderTest): void {
         return [failed?.name, late?.name, cancelled.name];
       }, one);
       expect(seen).toEqual(["Failed", "TimedOut", "Cancelled"]);
+    });
+
+    test.skipIf(exceptions.sharesTheEventLoop)("a slot is given back after a crash", async () => {
+      const seen = await inFlow(async () => {
+        const crashed = await tasks.limitedDying.submit().wait();
+        await tasks.limited(path("log"), "x");
+        return crashed?.type;
+      }, one);
+      expect(seen).toBe("CRASHED");
     });
 
     test("a run that waits for a slot says so, and can be cancelled", async () => {

@@ -116,6 +116,10 @@ export const limitedFailing = task({ name: "limited-failing", tags: ["db"] }, ()
   throw new Error("in the slot");
 });
 
+export const limitedDying = task({ name: "limited-dying", tags: ["db"], crashRetries: 0 }, () => {
+  process.exit(3);
+});
+
 export const limitedHeed = task({ name: "limited-heed", tags: ["db"] }, (name: string) => heed(name));
 
 /** Holds a slot, and calls a task that needs one of the same. */
