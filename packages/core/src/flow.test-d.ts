@@ -80,3 +80,24 @@ test("withOptions keeps the types", () => {
   const plain = flow({ name: "plain" }, ({ n }: { n: number }) => n);
   expectTypeOf(plain.withOptions({ tags: ["a"] })).toEqualTypeOf<Flow<{ n: number }, number>>();
 });
+
+describe("a flow inside a flow", () => {
+  const child = flow(
+    { name: "child" },
+    ({ month, rows }: { month: string; rows: number[] }) => month + rows.length,
+  );
+
+  test("takes futures and states in the places of parameters", () => {
+    expectTypeOf(child({ month: "May", rows: [count.submit("May")] })).toEqualTypeOf<Promise<string>>();
+    // @ts-expect-error: the future of a number is no month.
+    child({ month: count.submit("May"), rows: [] });
+  });
+
+  test("has a version, and options that null takes back", () => {
+    expectTypeOf(child.version).toEqualTypeOf<string | undefined>();
+    expectTypeOf(
+      child.withOptions({ retries: null, timeoutSeconds: 5, waitFor: [count.submit("May")] }),
+    ).toEqualTypeOf<typeof child>();
+    expectTypeOf(child.start({ month: "May", rows: [] }).cancel()).toEqualTypeOf<Promise<State>>();
+  });
+});

@@ -187,3 +187,40 @@ test("withOptions keeps the types", () => {
   // @ts-expect-error: the name is a task's identity.
   add.withOptions({ name: "other" });
 });
+
+describe("options", () => {
+  test("functions among them know the arguments of the task's function", () => {
+    const options = task(
+      {
+        name: "typed",
+        cacheKeyFn: (run, [id, count]) => {
+          expectTypeOf(run.taskRunId).toEqualTypeOf<string>();
+          expectTypeOf(id).toEqualTypeOf<string>();
+          expectTypeOf(count).toEqualTypeOf<number>();
+          return `${id} ${count}`;
+        },
+        taskRunName: ({ taskName }) => taskName,
+      },
+      (id: string, count: number) => id.repeat(count),
+    );
+    expectTypeOf(options("a", 1)).toEqualTypeOf<Promise<string>>();
+    // @ts-expect-error: a key is text, or nothing.
+    task({ name: "bad", cacheKeyFn: () => 7 }, () => 1);
+    // @ts-expect-error: the function's first argument is a number.
+    task({ name: "bad", cacheKeyFn: (_, [id]: [string]) => id }, (id: number) => id);
+  });
+
+  test("null takes one back in withOptions, and only there", () => {
+    add.withOptions({ retries: null, cacheKeyFn: null, timeoutSeconds: null, waitFor: null });
+    add.withOptions({ cacheKeyFn: (_, [a, b]) => `${a + b}` });
+    // @ts-expect-error: a definition has nothing to take back.
+    task({ name: "bad", retries: null }, () => 1);
+    // @ts-expect-error: by another name no worker would find the task.
+    add.withOptions({ name: "other" });
+  });
+
+  test("a state may stand for an argument, as a future may", () => {
+    add(Completed({ data: 1 }), add.submit(1, 2));
+    sum([add.submit(1, 2), Completed({ data: 1 })]);
+  });
+});
