@@ -36,7 +36,7 @@ test("a house in order breaches nothing", () => {
     "packages/core/src/settings.ts": "export const read = (environment = process.env) => environment.HOME;",
     "packages/broker/src/bullmq.ts": 'import { flow } from "@millrace/core"; import { Queue } from "bullmq";',
     "packages/broker/src/redis-connection.ts": 'import { Redis } from "ioredis"; export type { Redis };',
-    "packages/worker/src/thread-executor.ts": 'const { Piscina } = await import("piscina");',
+    "packages/worker/src/threads.ts": 'const { Piscina } = await import("piscina");',
     "packages/runner-distributed/src/index.ts": 'import { Worker } from "@millrace/worker";',
     "packages/millrace/src/index.ts":
       'export * from "@millrace/runner-distributed"; export * from "@millrace/core";',
@@ -116,7 +116,7 @@ describe("foreign libraries", () => {
   test.each([
     ["bullmq", "packages/broker/src/bullmq.ts"],
     ["ioredis", "packages/broker/src/redis-connection.ts"],
-    ["piscina", "packages/worker/src/thread-executor.ts"],
+    ["piscina", "packages/worker/src/threads.ts"],
     ["msgpackr", "packages/core/src/packer.ts"],
     ["pino", "packages/core/src/logger.ts"],
   ])("%s is imported by %s alone", (library, allowed) => {

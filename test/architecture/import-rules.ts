@@ -21,7 +21,7 @@ const PACKAGES = ["core", "broker", "worker", "runner-distributed", "millrace"];
 const LIBRARY_FILES: ReadonlyMap<string, string> = new Map([
   ["bullmq", "packages/broker/src/bullmq.ts"],
   ["ioredis", "packages/broker/src/redis-connection.ts"],
-  ["piscina", "packages/worker/src/thread-executor.ts"],
+  ["piscina", "packages/worker/src/threads.ts"],
   ["msgpackr", "packages/core/src/packer.ts"],
   ["pino", "packages/core/src/logger.ts"],
 ]);

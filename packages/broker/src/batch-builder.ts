@@ -40,7 +40,8 @@ export class BatchBuilder {
       name: call.givenName ?? "",
       attempt: call.attempt,
       args: bytes,
-      inputs: inputs.length === 0 ? NO_INPUTS : inputs.map(encodedInput),
+      inputs: inputs.length === 0 ? NONE : inputs.map(encodedInput),
+      after: NONE,
     });
   }
 
@@ -92,7 +93,7 @@ export class BatchBuilder {
   }
 }
 
-const NO_INPUTS: readonly Uint8Array[] = [];
+const NONE: readonly never[] = [];
 
 /** What a future stands for, as bytes. One that came from a worker is passed on as it came, without being decoded. */
 function encodedInput(input: unknown): Uint8Array {

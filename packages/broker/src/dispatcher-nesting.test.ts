@@ -55,7 +55,7 @@ describe("a call that a running call makes", () => {
     const [sample] = sampleBatch("nested").calls;
     const [sent] = child.calls;
     expect(sent!.number).toBe(3);
-    expect([sent!.args, ...sent!.inputs].map((bytes) => new Uint8Array(bytes))).toEqual([
+    expect([sent!.args, ...(sent!.inputs as Uint8Array[])].map((bytes) => new Uint8Array(bytes))).toEqual([
       sample!.args,
       ...sample!.inputs,
     ]);

@@ -172,6 +172,7 @@ export class Dispatcher {
   #onReport(report: Report): void {
     if (report.logs !== "") writeLogLine(report.logs); // Before the outcomes: a task's lines come before its end.
     for (const request of report.requests) this.#onRequest(report, request);
+    for (const sequence of report.parked) this.#onParked(report.batchId, sequence);
     const observed = new Map<TaskDefinition | string, { calls: number; micros: number }>();
     for (const outcome of report.outcomes) {
       const entry = this.#outstanding.get(outcome.sequence);
@@ -195,11 +196,19 @@ export class Dispatcher {
     this.#flush();
   }
 
+  #onParked(batchId: string, sequence: number): void {
+    const entry = this.#outstanding.get(sequence);
+    if (entry?.batchId !== batchId) return;
+    this.#changeParked(entry, () => {
+      entry.isIdle = true;
+    });
+  }
+
   #onLost(batchId: string, reason: string): void {
     const lost = this.#entriesOf(batchId);
     const error = new WorkerLostError(reason);
     // One that waited for calls of its own is hardly to blame: it is rather one of those that ended the worker.
-    for (const entry of lost) this.#crashed(entry, error, lost.length === 1 && !entry.isParked);
+    for (const entry of lost) this.#crashed(entry, error, lost.length === 1 && !entry.isAwaitingAnswer);
     this.#planFlush();
   }
 
@@ -255,6 +264,7 @@ export class Dispatcher {
     this.#outstanding.delete(entry.sequence);
     if (entry.isParked) this.#parked--;
     else this.#outstandingMs -= entry.costMs;
+    entry.isIdle = false;
     if (this.#outstanding.size === 0) this.#outstandingMs = 0; // Sums of fractions drift.
     if (entry.nested !== undefined) this.#abandonNested(entry);
     const batch = this.#batches.get(batchId);
@@ -286,10 +296,10 @@ export class Dispatcher {
       if (call !== undefined) (call.lane ?? this).#cancel(call);
       return;
     }
-    if (id > 0 && nested.unanswered++ === 0) this.#park(entry);
+    if (id > 0) this.#changeParked(entry, () => nested.unanswered++);
     const answer = (body: Uint8Array) => {
       if (entry.nested !== nested) return; // The call has ended meanwhile.
-      if (--nested.unanswered === 0) this.#unpark(entry);
+      this.#changeParked(entry, () => nested.unanswered--);
       this.#link.answer(workerId, { batchId, sequence, id, body });
     };
     if (request.type !== "submit") serveRequest(id, request, entry.services, nested, answer);
@@ -321,14 +331,12 @@ export class Dispatcher {
     else queueMicrotask(() => call.settle({ type: "crashed", error: known.error }));
   }
 
-  #park(entry: Entry): void {
-    this.#parked++;
-    this.#outstandingMs -= entry.costMs;
-  }
-
-  #unpark(entry: Entry): void {
-    this.#parked--;
-    this.#outstandingMs += entry.costMs;
+  #changeParked(entry: Entry, change: () => void): void {
+    const before = entry.isParked;
+    change();
+    if (entry.isParked === before) return;
+    this.#parked += before ? -1 : 1;
+    this.#outstandingMs += before ? entry.costMs : -entry.costMs;
   }
 
   #abandonNested(entry: Entry): void {

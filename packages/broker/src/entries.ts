@@ -16,6 +16,8 @@ export abstract class Entry {
   suspicions = 0;
   batchId: string | undefined;
   costMs = 0;
+  /** Was it seen to await something while its thread was idle? */
+  isIdle = false;
   isCancelled = false;
   isSettled = false;
   /** What the call has asked for and not got, or holds: set with its first request. */
@@ -36,8 +38,12 @@ export abstract class Entry {
   abstract settleRaw(outcome: RawOutcome): void;
   abstract settle(outcome: Outcome): void;
 
-  /** Does it wait for an answer, such as the end of a call of its own? Then it keeps no thread busy. */
+  /** Does it wait, for an answer such as the end of a call of its own, or for a network? Then it keeps no thread busy. */
   get isParked(): boolean {
+    return this.isIdle || this.isAwaitingAnswer;
+  }
+
+  get isAwaitingAnswer(): boolean {
     return this.nested !== undefined && this.nested.unanswered > 0;
   }
 }

@@ -3,6 +3,7 @@ import { packMessage } from "@millrace/core/internal";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { sampleBatch, sampleReport } from "../testing/samples.ts";
+import { WIRE_VERSION } from "./message-fields.ts";
 import {
   type Batch,
   decodeBatch,
@@ -53,7 +54,7 @@ const batches: fc.Arbitrary<Batch> = fc
         }),
         { minLength: contexts, maxLength: contexts },
       ),
-      calls: fc.array(
+      calls: fc.uniqueArray(
         fc.record({
           sequence: count,
           task: fc.nat(tasks - 1),
@@ -63,8 +64,9 @@ const batches: fc.Arbitrary<Batch> = fc
           attempt: count,
           args: bytes,
           inputs: fc.array(bytes, { maxLength: 3 }),
+          after: fc.constant([]),
         }),
-        { minLength: 1, maxLength: 5 },
+        { minLength: 1, maxLength: 5, selector: ({ sequence }) => sequence },
       ),
     }),
   );
@@ -81,6 +83,7 @@ const reports: fc.Arbitrary<Report> = fc.record({
   ),
   logs: text,
   requests: fc.array(fc.record({ sequence: count, id: count, body: bytes }), { maxLength: 3 }),
+  parked: fc.array(count, { maxLength: 3 }),
   workerId: text,
 });
 
@@ -186,9 +189,9 @@ describe.each([
 
   test("another wire version, with the advice to run one version", () => {
     const other = Uint8Array.from(valid);
-    expect(other[1]).toBe(2); // Behind the array's head.
-    other[1] = 3;
-    expect(() => decode(other)).toThrow(/version 2, got version 3 .*run the same version of Millrace/);
+    expect(other[1]).toBe(WIRE_VERSION); // Behind the array's head.
+    other[1] = WIRE_VERSION + 1;
+    expect(() => decode(other)).toThrow(/version 3, got version 4 .*run the same version of Millrace/);
   });
 });
 

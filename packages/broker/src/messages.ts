@@ -73,9 +73,14 @@ export interface BatchCall {
   readonly attempt: number;
   /** The encoded arguments, with a placeholder for each input. */
   readonly args: Uint8Array;
-  /** The encoded values of the inputs. */
-  readonly inputs: readonly Uint8Array[];
+  /** What goes into the placeholders. */
+  readonly inputs: readonly CallInput[];
+  /** Calls of the same batch, by sequence, that must have returned before this one starts, though it needs no value of theirs. */
+  readonly after: readonly number[];
 }
+
+/** An encoded value; or the sequence of a call of the same batch, whose value it will be. */
+export type CallInput = Uint8Array | number;
 
 /** Outcomes of some calls of a batch, and the log lines written until then. */
 export interface Report {
@@ -85,6 +90,8 @@ export interface Report {
   readonly logs: string;
   /** What calls of the batch ask of the flow's process. */
   readonly requests: readonly CallRequest[];
+  /** Calls that await something while their thread is idle: they keep no thread busy from now on. */
+  readonly parked: readonly number[];
   /** The worker to answer; empty when nothing is asked. */
   readonly workerId: string;
 }
@@ -115,7 +122,8 @@ export interface EncodedReport {
 /**
  * `returned-state`: a State made by hand, or by the states and futures that the function returned. `crashed`: the thread
  * died, and nothing else ran in it. `suspected`: it died, and one of several calls killed it. `lost`: it died, and another
- * call, or the worker, killed it.
+ * call, or the worker, killed it. `unstarted`: it never began, since a call that it waits for has not returned, or since
+ * another worker has more time for it.
  */
 export const OUTCOME_KINDS = [
   "returned",
@@ -127,6 +135,7 @@ export const OUTCOME_KINDS = [
   "crashed",
   "suspected",
   "lost",
+  "unstarted",
 ] as const;
 export type OutcomeKind = (typeof OUTCOME_KINDS)[number];
 
@@ -158,7 +167,17 @@ export function encodeBatch(batch: Batch): Uint8Array {
       c.isObserved,
       c.persistResult,
     ]),
-    batch.calls.map((c) => [c.sequence, c.task, c.context, c.number, c.name, c.attempt, c.args, c.inputs]),
+    batch.calls.map((c) => [
+      c.sequence,
+      c.task,
+      c.context,
+      c.number,
+      c.name,
+      c.attempt,
+      c.args,
+      c.inputs,
+      c.after,
+    ]),
   ]);
 }
 
@@ -207,7 +226,7 @@ export function decodeBatch(bytes: Uint8Array): Batch {
       };
     }),
     calls: asList(calls).map((fields) => {
-      const [sequence, task, context, number, name, attempt, args, inputs] = asList(fields);
+      const [sequence, task, context, number, name, attempt, args, inputs, after] = asList(fields);
       return {
         sequence: asCount(sequence),
         task: asCount(task),
@@ -216,18 +235,35 @@ export function decodeBatch(bytes: Uint8Array): Batch {
         name: asText(name),
         attempt: asCount(attempt),
         args: asBytes(args),
-        inputs: asList(inputs).map(asBytes),
+        inputs: asList(inputs).map(asInput),
+        after: asList(after).map(asCount),
       };
     }),
   };
   // Nothing would ever end such a batch, so that its worker would hold it for ever.
   if (batch.calls.length === 0) return refuse("a call or more", "none");
-  for (const { task, context } of batch.calls) {
+  const sequences = new Set<number>();
+  for (const { sequence, task, context, inputs, after } of batch.calls) {
     if (task >= batch.tasks.length || context >= batch.contexts.length) {
       return refuse("a call of a task and a context that the batch lists", `indexes ${task} and ${context}`);
     }
+    // In this order they can run, and there is no circle that would wait for ever.
+    if (inputs.length + after.length > 0) {
+      const missing = [...inputs.filter(isSequence), ...after].find((upstream) => !sequences.has(upstream));
+      if (missing !== undefined) return refuse("an earlier call of the batch to wait for", `call ${missing}`);
+    }
+    if (sequences.size === sequences.add(sequence).size)
+      return refuse("each call once", `call ${sequence} twice`);
   }
   return batch;
+}
+
+export function isSequence(input: CallInput): input is number {
+  return typeof input === "number";
+}
+
+function asInput(input: unknown): CallInput {
+  return typeof input === "number" ? asCount(input) : asBytes(input);
 }
 
 export function encodeReport(report: Report): Uint8Array {
@@ -237,13 +273,14 @@ export function encodeReport(report: Report): Uint8Array {
     report.outcomes.map((o) => [o.sequence, OUTCOME_KINDS.indexOf(o.kind), o.durationMicros, o.payload]),
     report.logs,
     report.requests.map((r) => [r.sequence, r.id, r.body]),
+    report.parked,
     report.workerId,
   ]);
 }
 
 /** @throws DecodeError unless the bytes are a whole report of this version */
 export function decodeReport(bytes: Uint8Array): Report {
-  const [, batchId, outcomes, logs, requests, workerId] = decodeMessage("a report", bytes, 6);
+  const [, batchId, outcomes, logs, requests, parked, workerId] = decodeMessage("a report", bytes, 7);
   return {
     batchId: asText(batchId),
     outcomes: asList(outcomes).map((fields) => {
@@ -260,6 +297,7 @@ export function decodeReport(bytes: Uint8Array): Report {
       const [sequence, id, body] = asList(fields);
       return { sequence: asCount(sequence), id: asCount(id), body: asBytes(body) };
     }),
+    parked: asList(parked).map(asCount),
     workerId: asText(workerId),
   };
 }

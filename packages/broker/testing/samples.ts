@@ -44,6 +44,7 @@ export function sampleBatch(runnerId: string, args: Uint8Array = ALL_BYTES): Bat
         attempt: 2,
         args,
         inputs: [ALL_BYTES, new Uint8Array()],
+        after: [],
       },
     ],
   };
@@ -65,6 +66,6 @@ export function sampleReport(batchId: string, outcome: Partial<CallOutcome> = {}
 export function encoded(
   parts: Pick<Report, "batchId" | "outcomes" | "logs"> & Partial<Report>,
 ): EncodedReport {
-  const report: Report = { requests: [], workerId: "", ...parts };
+  const report: Report = { requests: [], parked: [], workerId: "", ...parts };
   return { report, bytes: encodeReport(report) };
 }

@@ -72,7 +72,7 @@ export class ScriptedBroker implements Broker {
   }
 
   reports({ id }: Batch, outcomes: readonly CallOutcome[], logs = ""): void {
-    this.#handlers.onReport({ batchId: id, outcomes, logs, requests: [], workerId: "" });
+    this.#handlers.onReport({ batchId: id, outcomes, logs, requests: [], parked: [], workerId: "" });
   }
 
   /** A call of the batch, in a worker, asks something. */
@@ -82,7 +82,7 @@ export class ScriptedBroker implements Broker {
 
   asksRaw({ id: batchId }: Batch, sequence: number, id: number, body: Uint8Array): void {
     const requests = [{ sequence, id, body }];
-    this.#handlers.onReport({ batchId, outcomes: [], logs: "", requests, workerId: "worker" });
+    this.#handlers.onReport({ batchId, outcomes: [], logs: "", requests, parked: [], workerId: "worker" });
   }
 
   withdraws({ id }: Batch): void {

@@ -1,14 +1,4 @@
-import {
-  type Batch,
-  type BatchCall,
-  type CallRequest,
-  type EncodedReport,
-  encodeError,
-  encodeReport,
-  type RawOutcome,
-  type Report,
-  toRaw,
-} from "@millrace/broker";
+import { type Batch, type BatchCall, encodeError, type RawOutcome, toRaw } from "@millrace/broker";
 import type { Outcome } from "@millrace/core";
 import {
   type AttemptInfo,
@@ -18,24 +8,23 @@ import {
   type ScopeOwner,
   type TaskDefinition,
 } from "@millrace/core/internal";
+import { BusyClock } from "./busy-clock.ts";
+import { ChunkValues } from "./chunk-values.ts";
+import { IdleWatch } from "./idle-watch.ts";
 import type { ModuleLoader } from "./module-loader.ts";
+import { Outbox, type OutboxOptions } from "./outbox.ts";
 import { RunningCall } from "./running-call.ts";
+import { Signal } from "./signal.ts";
 import type { ThreadState } from "./thread-state.ts";
 import { TimeLimits } from "./time-limits.ts";
+import { WaitingTasks } from "./waiting-tasks.ts";
 
-/** Outcomes wait at most this long for company, when another call can start meanwhile. */
-const FLUSH_MS = 1;
-
-export interface CallRunnerOptions {
+export interface CallRunnerOptions extends OutboxOptions {
   readonly loader: ModuleLoader;
-  /** Of the worker: reports that ask something carry it. */
-  readonly workerId: () => string;
-  /** Gets what has ended, was asked and was logged. */
-  readonly send: (report: EncodedReport) => void;
+  /** How many calls may be under way at once, as long as the event loop is idle: those that wait for answers not counted. */
+  readonly mostCalls: number;
   /** Kept up to date, so that it is known which call ran should the thread die. */
   readonly state: ThreadState;
-  /** Gives the log lines written since it was last asked. */
-  readonly takeLogs: () => string;
   /** Another call would start at once. */
   readonly onRoom?: () => void;
   /** The function of this call, by its number, goes on though the call has ended early. */
@@ -46,12 +35,19 @@ export interface CallRunnerOptions {
 
 /**
  * Executes calls where it is: in a worker thread, or for the InlineExecutor on this event loop. One after the other,
- * but for those that wait for an answer, such as the result of a task that they have called: beside them others run.
+ * but for those that wait, for an answer such as the result of a task that they have called, or for anything else that
+ * leaves the event loop idle: beside them others run.
  */
 export class CallRunner {
   readonly #options: CallRunnerOptions;
   readonly #limits: TimeLimits;
+  readonly #outbox: Outbox;
+  readonly #clock = new BusyClock();
+  readonly #idleWatch = new IdleWatch();
+  readonly #waitingTasks = new WaitingTasks<TaskDefinition>();
   readonly #chunks: Batch[] = [];
+  /** Of chunks in which calls wait for others. */
+  readonly #values = new Map<Batch, ChunkValues>();
   /** How many calls of the first chunk have had their turn. */
   #turn = 0;
   /** Calls whose functions have not ended at once. */
@@ -64,20 +60,20 @@ export class CallRunner {
   #current: RunningCall | undefined;
   #isBusy = false;
   #isClosed = false;
-  /** What the next report holds; all of it is of one batch. */
-  #batchId = "";
-  #ended: Report["outcomes"][number][] = [];
-  #requests: CallRequest[] = [];
-  #lastFlush = 0;
+  /** A call that was under way has ended, or waits for an answer. */
+  readonly #fewer = new Signal();
 
   constructor(options: CallRunnerOptions) {
     this.#options = options;
+    this.#outbox = new Outbox(options);
     this.#limits = new TimeLimits(options.state);
   }
 
   /** Takes the calls of a batch, or of a part of it, behind those that it has. */
   accept(chunk: Batch): void {
     this.#chunks.push(chunk);
+    const values = ChunkValues.of(chunk);
+    if (values !== undefined) this.#values.set(chunk, values);
     if (!this.#isBusy) void this.#run();
   }
 
@@ -89,22 +85,39 @@ export class CallRunner {
     if (running !== undefined) running.attempt?.cancel("The task run was cancelled.");
     else if (this.#loading !== undefined && isIt(this.#loading)) this.#loading.drop();
     else {
-      for (const [index, batch] of this.#chunks.entries()) {
-        const waiting = index === 0 ? batch.calls.slice(this.#turn) : batch.calls;
-        const call = waiting.find((call) => isIt({ batch, call }));
-        if (call === undefined || this.#dropped.has(call)) continue;
-        this.#dropped.add(call);
-        this.#end({ batch, call }, CANCELLED, 0);
-        this.flush();
-        return;
-      }
+      const waiting = this.#waitingIn(batchId).find(isIt);
+      if (waiting !== undefined) this.#drop([waiting], CANCELLED);
     }
+  }
+
+  /** Ends calls of the batch that have not had their turn; when none has had it, one is kept. */
+  handBack(batchId: string): void {
+    const waiting = this.#waitingIn(batchId);
+    const [next] = this.#chunks;
+    const isUnbegun = this.#turn === 0 || next?.id !== batchId;
+    this.#drop(isUnbegun ? waiting.slice(1) : waiting, UNSTARTED);
+  }
+
+  #waitingIn(batchId: string): Pick<RunningCall, "batch" | "call">[] {
+    return this.#chunks.flatMap((batch, index) => {
+      if (batch.id !== batchId) return [];
+      const calls = index === 0 ? batch.calls.slice(this.#turn) : batch.calls;
+      return calls.filter((call) => !this.#dropped.has(call)).map((call) => ({ batch, call }));
+    });
+  }
+
+  #drop(calls: readonly Pick<RunningCall, "batch" | "call">[], outcome: RawOutcome): void {
+    for (const { batch, call } of calls) {
+      this.#dropped.add(call);
+      this.#end({ batch, call }, outcome, 0);
+    }
+    this.flush();
   }
 
   answer(batchId: string, sequence: number, id: number, body: Uint8Array): void {
     const running = this.#find(batchId, sequence);
     if (running === undefined) return;
-    this.#reportOn(batchId); // It goes on, and what is logged is its.
+    this.#outbox.turnTo(batchId); // It goes on, and what is logged is its.
     running.answered(id, body);
   }
 
@@ -124,7 +137,7 @@ export class CallRunner {
   logs(context: ScopeOwner | undefined): void {
     if (context === undefined || this.#running.size === 0) return;
     const call = this.callOf(context);
-    if (call !== undefined) this.#reportOn(call.batch.id);
+    if (call !== undefined) this.#outbox.turnTo(call.batch.id);
   }
 
   /** Starts no more calls. */
@@ -134,19 +147,7 @@ export class CallRunner {
 
   /** Sends what there is now: called by the log, whose lines should not wait for the end of a long call. */
   flush(): void {
-    const logs = this.#options.takeLogs();
-    this.#lastFlush = performance.now();
-    if (this.#ended.length === 0 && this.#requests.length === 0 && logs === "") return;
-    const report: Report = {
-      batchId: this.#batchId,
-      outcomes: this.#ended,
-      logs,
-      requests: this.#requests,
-      workerId: this.#requests.length === 0 ? "" : this.#options.workerId(),
-    };
-    this.#ended = [];
-    this.#requests = [];
-    this.#options.send({ report, bytes: encodeReport(report) });
+    this.#outbox.flush();
   }
 
   /**
@@ -164,25 +165,39 @@ export class CallRunner {
       for (const call of chunk.calls) {
         if (this.#isClosed) return;
         this.#turn++;
-        this.#reportOn(chunk.id);
+        this.#outbox.turnTo(chunk.id);
         // Not awaited when it ended at once: a turn of the microtask queue per call is a tenth of its cost.
-        const ended = this.#execute(chunk, call);
+        const ended = this.#takeTurn(chunk, call);
         if (ended !== undefined) await ended;
-        // What has ended goes out before the next call starts, unless it did only just now.
-        if (performance.now() - this.#lastFlush > FLUSH_MS) this.flush();
+        this.#outbox.flushUnlessJustNow();
       }
       this.flush();
       this.#chunks.shift();
+      this.#values.delete(chunk);
     }
     this.#isBusy = false;
     this.#options.onRoom?.();
   }
 
-  /** Executes a call. Resolves when another may start; returns undefined when it may at once. */
-  #execute(batch: Batch, call: BatchCall): Promise<void> | undefined {
+  /** The call may start. Resolves when another may; returns undefined when it may at once. */
+  #takeTurn(batch: Batch, call: BatchCall): Promise<void> | undefined {
     const number = this.#options.state.start();
+    const values = this.#values.get(batch);
+    if (values === undefined || values.isDecided(call)) return this.#execute(batch, call, number);
+    this.flush();
+    return values.decided(call).then(() => this.#execute(batch, call, number));
+  }
+
+  #execute(batch: Batch, call: BatchCall, number: number): Promise<void> | undefined {
+    if (!this.#options.state.claim(number)) return undefined; // It was taken back: another thread has it.
     if (this.#dropped.size > 0 && this.#dropped.delete(call)) return undefined;
-    const running = new RunningCall(batch, call, this.#request);
+    const values = this.#values.get(batch);
+    const inputs = values === undefined ? (call.inputs as readonly Uint8Array[]) : values.inputsOf(call);
+    if (inputs === undefined) {
+      this.#end({ batch, call }, UNSTARTED, 0);
+      return undefined;
+    }
+    const running = new RunningCall(batch, call, inputs, this.#request);
     const task = this.#options.loader.known(batch.tasks[call.task]!);
     return task === undefined
       ? this.#loadAndExecute(running, number)
@@ -211,7 +226,7 @@ export class CallRunner {
     const { batch, call } = running;
     let args: readonly unknown[];
     try {
-      args = decodeWithInputs(call.args, call.inputs.map(decode)) as readonly unknown[];
+      args = decodeWithInputs(call.args, running.inputs.map(decode)) as readonly unknown[];
     } catch (error) {
       this.#end(running, { kind: "threw-for-good", payload: encodeError(error) }, 0);
       return undefined;
@@ -221,8 +236,10 @@ export class CallRunner {
     if (timeoutSeconds > 0) this.#limits.begin(number, timeoutSeconds);
     const info = infoOf(running, task, timeoutSeconds);
     const attempt = runAttempt(task, args, info, running);
+    const aloneMs = performance.now() - startedAt;
+    this.#clock.alone(aloneMs);
     if ("type" in attempt) {
-      this.#finish(running, number, attempt, startedAt);
+      this.#finish(running, number, attempt, aloneMs);
       return undefined;
     }
     running.attempt = attempt;
@@ -231,47 +248,61 @@ export class CallRunner {
     this.#current = running;
     this.#options.state.setAwaiting(this.#running.size);
     this.flush(); // It awaits something: others need not wait with it.
+    const begunAt = this.#clock.begin();
     const ended = attempt.outcome.then((outcome) => {
       this.#running.delete(running);
       this.#options.state.setAwaiting(this.#running.size);
-      this.#finish(running, number, outcome, startedAt);
+      const busyMs = aloneMs + this.#clock.end(begunAt);
+      this.#waitingTasks.observe(task, performance.now() - startedAt, busyMs);
+      this.#finish(running, number, outcome, busyMs);
       if (outcome.type !== "returned") void this.#watchFunction(number, attempt.functionEnded);
       // Nobody else would, if others run meanwhile, or none.
       if (this.#current !== running || !this.#isBusy) this.flush();
+      this.#fewer.fire();
     });
-    return Promise.race([ended, running.parked()]).then(() => {
+    return Promise.race([ended, running.parked(), this.#waits(running, task)]).then(() => {
+      this.#idleWatch.stop();
       this.#current = undefined;
     });
   }
 
-  #finish(running: RunningCall, number: number, outcome: Outcome, startedAt: number): void {
+  /** Resolves when the call, which awaits something, leaves room for another beside it. */
+  async #waits(running: RunningCall, task: TaskDefinition): Promise<void> {
+    if (this.#waitingTasks.has(task)) await new Promise(setImmediate);
+    else {
+      await new Promise<void>((resolve) => this.#idleWatch.watch(resolve));
+      while (this.#isFull) await this.#fewer.wait();
+      if (this.#running.has(running)) this.#outbox.parked(running.batch.id, running.call.sequence);
+    }
+    while (this.#isFull) await this.#fewer.wait();
+  }
+
+  get #isFull(): boolean {
+    const { mostCalls } = this.#options;
+    if (this.#running.size < mostCalls) return false;
+    let underWay = 0;
+    for (const running of this.#running) if (!running.isParked) underWay++;
+    return underWay >= mostCalls;
+  }
+
+  #finish(running: RunningCall, number: number, outcome: Outcome, busyMs: number): void {
     this.#limits.end(number);
-    const ownMs = performance.now() - startedAt - running.parkedMs;
-    this.#end(running, toRaw(outcome), Math.max(0, Math.round(ownMs * 1000)));
+    this.#end(running, toRaw(outcome), Math.max(0, Math.round(busyMs * 1000)));
   }
 
   #end(
     { batch, call }: Pick<RunningCall, "batch" | "call">,
-    { kind, payload }: RawOutcome,
+    outcome: RawOutcome,
     durationMicros: number,
   ): void {
-    this.#reportOn(batch.id);
-    this.#ended.push({ sequence: call.sequence, kind, durationMicros, payload });
+    this.#outbox.ended(batch.id, call.sequence, outcome, durationMicros);
+    this.#values.get(batch)?.ended(call.sequence, outcome);
   }
 
-  /** At the end of the turn, so that the calls of a loop of submits go up together. */
   readonly #request = ({ batch, call }: RunningCall, id: number, body: Uint8Array): void => {
-    this.#reportOn(batch.id);
-    if (this.#requests.length === 0) setImmediate(() => this.flush());
-    this.#requests.push({ sequence: call.sequence, id, body });
+    this.#outbox.ask(batch.id, { sequence: call.sequence, id, body });
+    this.#fewer.fire();
   };
-
-  /** From now on the next report is of this batch; what has gathered of another goes out first. */
-  #reportOn(batchId: string): void {
-    if (this.#batchId === batchId) return;
-    this.flush();
-    this.#batchId = batchId;
-  }
 
   /** The outcome of an attempt that was interrupted may be there before the end of its function. */
   async #watchFunction(call: number, functionEnded: Promise<void>): Promise<void> {
@@ -295,6 +326,7 @@ export class CallRunner {
 }
 
 const CANCELLED: RawOutcome = { kind: "cancelled", payload: new Uint8Array() };
+const UNSTARTED: RawOutcome = { kind: "unstarted", payload: new Uint8Array() };
 
 function taskRunIdOf({ batch, call }: Pick<RunningCall, "batch" | "call">): string {
   return `${batch.contexts[call.context]!.scopeId}-${call.number}`;

@@ -1,7 +1,14 @@
 import type { Batch, CallAnswer, EncodedReport } from "@millrace/broker";
 
 /**
- * Executes the calls of batches and reports how they ended. Two implementations pass one contract suite
+ * How many calls a thread may have under way at once while its event loop is idle. Enough for a connection pool or two;
+ * few enough that a thread which dies takes little with it.
+ */
+export const DEFAULT_CALLS_PER_THREAD = 100;
+
+/**
+ * Executes the calls of batches and reports how they ended. A call whose inputs are calls of its batch starts when those
+ * have returned; when one of them ends otherwise, its outcome is `unstarted`. Two implementations pass one contract suite
  * (testing/executor.contract.ts): ThreadExecutor over worker threads, InlineExecutor on this event loop.
  */
 export interface Executor {
@@ -24,6 +31,11 @@ export interface Executor {
    * stopped should they go on. Their outcome is `cancelled`, unless they ended otherwise first.
    */
   cancel(batchId: string, sequences: readonly number[]): void;
+  /**
+   * Ends calls of a batch that have not started, with the outcome `unstarted`: they are to run elsewhere. When none has
+   * started, one is kept at least.
+   */
+  handBack(batchId: string): void;
   /** Hands an answer to the call that asked. */
   answer(answer: CallAnswer): void;
   /** Would another batch find work for a thread that is idle, or will be soon? */

@@ -1,4 +1,4 @@
 import { executorContract } from "../testing/executor.contract.ts";
 import { InlineExecutor } from "./inline-executor.ts";
 
-executorContract("InlineExecutor", (root) => new InlineExecutor({ root }));
+executorContract("InlineExecutor", (options) => new InlineExecutor(options));

@@ -2,7 +2,7 @@ import type { Batch, CallAnswer, EncodedReport } from "@millrace/broker";
 import { currentProjectRoot } from "@millrace/core/internal";
 import { addCallFinder } from "./ambient.ts";
 import { CallRunner } from "./call-runner.ts";
-import type { Executor } from "./executor.ts";
+import { DEFAULT_CALLS_PER_THREAD, type Executor } from "./executor.ts";
 import { ModuleLoader } from "./module-loader.ts";
 import { Signal } from "./signal.ts";
 import { ThreadState } from "./thread-state.ts";
@@ -10,6 +10,13 @@ import { ThreadState } from "./thread-state.ts";
 interface Execution {
   remaining: number;
   readonly onReport: (report: EncodedReport, isLast: boolean) => void;
+}
+
+export interface InlineExecutorOptions {
+  /** Default: the root of the project that this process runs. */
+  readonly root?: string;
+  /** See ThreadExecutorOptions: here the thread is this process's own. */
+  readonly callsPerThread?: number | undefined;
 }
 
 /**
@@ -27,11 +34,15 @@ export class InlineExecutor implements Executor {
   #workerId = "";
   #isClosed = false;
 
-  constructor({ root = currentProjectRoot() }: { readonly root?: string } = {}) {
+  constructor({
+    root = currentProjectRoot(),
+    callsPerThread = DEFAULT_CALLS_PER_THREAD,
+  }: InlineExecutorOptions = {}) {
     this.#loader = new ModuleLoader(root);
     this.#runner = new CallRunner({
       loader: this.#loader,
       workerId: () => this.#workerId,
+      mostCalls: callsPerThread,
       send: (report) => this.#onReport(report),
       state: new ThreadState(),
       onRoom: () => this.#changed.fire(),
@@ -55,6 +66,10 @@ export class InlineExecutor implements Executor {
 
   cancel(batchId: string, sequences: readonly number[]): void {
     for (const sequence of sequences) this.#runner.cancel(batchId, sequence);
+  }
+
+  handBack(batchId: string): void {
+    this.#runner.handBack(batchId);
   }
 
   answer({ batchId, sequence, id, body }: CallAnswer): void {

@@ -11,6 +11,7 @@ export type SendRequest = (call: RunningCall, id: number, body: Uint8Array) => v
 export class RunningCall implements AttemptHost {
   readonly batch: Batch;
   readonly call: BatchCall;
+  readonly inputs: readonly Uint8Array[];
   /** Set when the function has returned a promise. */
   attempt: RunningAttempt | undefined;
   /** The same by which contexts of runs inside the call know it. */
@@ -20,14 +21,12 @@ export class RunningCall implements AttemptHost {
   #asked = 0;
   #waiting: Map<number, (body: Uint8Array) => void> | undefined;
   #onParked: (() => void) | undefined;
-  #parkedAt = 0;
-  /** For how long it has waited for answers: that was no work. */
-  parkedMs = 0;
   #drop: (() => void) | undefined;
 
-  constructor(batch: Batch, call: BatchCall, send: SendRequest) {
+  constructor(batch: Batch, call: BatchCall, inputs: readonly Uint8Array[], send: SendRequest) {
     this.batch = batch;
     this.call = call;
+    this.inputs = inputs;
     this.#send = send;
   }
 
@@ -72,7 +71,6 @@ export class RunningCall implements AttemptHost {
   ask(request: Request, onAnswer: (body: Uint8Array) => void): number {
     const id = ++this.#asked;
     this.#waiting ??= new Map();
-    if (this.#waiting.size === 0) this.#parkedAt = performance.now();
     this.#waiting.set(id, onAnswer);
     this.#send(this, id, encodeRequest(request));
     this.#onParked?.();
@@ -89,7 +87,6 @@ export class RunningCall implements AttemptHost {
     const onAnswer = this.#waiting?.get(id);
     if (onAnswer === undefined) return;
     this.#waiting?.delete(id);
-    if (!this.isParked) this.parkedMs += performance.now() - this.#parkedAt;
     onAnswer(body);
   }
 }

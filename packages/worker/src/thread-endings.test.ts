@@ -21,7 +21,7 @@ afterEach(async () => {
 });
 
 async function start(threads: number): Promise<void> {
-  executor = new ThreadExecutor({ threads, root: FIXTURES });
+  executor = new ThreadExecutor({ threads, callsPerThread: 1, root: FIXTURES });
   await executor.start("worker", ["tasks.js"]);
 }
 

@@ -26,6 +26,7 @@ export default function serve({
   root,
   tsx,
   modules,
+  mostCalls,
 }: ThreadStart): Promise<void> {
   enterWorkerMode();
   setProjectRoot(root);
@@ -41,6 +42,7 @@ export default function serve({
   const runner = new CallRunner({
     loader,
     workerId: () => workerId,
+    mostCalls,
     state: shared,
     onGoesOn: (call) => post({ type: "goes-on", call }),
     onEnded: (call) => post({ type: "ended", call }),

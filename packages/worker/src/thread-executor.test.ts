@@ -1,4 +1,33 @@
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { batchOf, type CallOf, Execution, FIXTURES, run } from "../testing/batches.ts";
 import { executorContract } from "../testing/executor.contract.ts";
+import { FileGate } from "../testing/file-gate.ts";
 import { ThreadExecutor } from "./thread-executor.ts";
 
-executorContract("ThreadExecutor", (root) => new ThreadExecutor({ threads: 2, root }));
+executorContract("ThreadExecutor", (options) => new ThreadExecutor({ threads: 2, ...options }));
+
+let gate: FileGate;
+
+beforeEach(async () => {
+  gate = await FileGate.make();
+});
+
+afterEach(() => gate.remove());
+
+test("calls behind one that is longer than known are done by a thread that is idle", async () => {
+  const executor = new ThreadExecutor({ threads: 2, root: FIXTURES });
+  await executor.start("worker");
+  try {
+    const short = Array.from({ length: 100 }, (): CallOf => ["blockOn"]);
+    await run(executor, batchOf("tasks.js", ...short)); // Now it is known for a short one.
+    const path = gate.path("a");
+    const execution = new Execution(executor, batchOf("tasks.js", ["blockOn", path], ...short));
+    await execution.until(() => execution.ended === short.length);
+    expect(execution.order).not.toContain(0);
+    gate.open(path);
+    expect((await execution.outcomes)[0]).toEqual({ kind: "returned", value: "blocked" });
+    expect(execution.problems).toEqual([]);
+  } finally {
+    await executor.close();
+  }
+});

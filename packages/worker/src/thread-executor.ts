@@ -1,4 +1,3 @@
-import { fileURLToPath } from "node:url";
 import {
   type Batch,
   type CallAnswer,
@@ -6,24 +5,35 @@ import {
   Durations,
   decodeReport,
   type EncodedReport,
-  encodeReport,
   Queue,
   type Report,
 } from "@millrace/broker";
-import { RunTimeoutError, WorkerLostError, WorkerStartError } from "@millrace/core";
+import { RunTimeoutError, WorkerLostError } from "@millrace/core";
 import { currentProjectRoot, encode, writeLogLine } from "@millrace/core/internal";
-import type { Piscina } from "piscina";
 import type { AmbientCluster } from "./ambient.ts";
-import { deathSentence } from "./death-sentence.ts";
-import type { Executor } from "./executor.ts";
+import { chunkOf } from "./chunk.ts";
+import { DEFAULT_CALLS_PER_THREAD, type Executor } from "./executor.ts";
+import {
+  type Execution,
+  fulfil,
+  openExecution,
+  type PendingCall,
+  reportOf,
+  withoutStrays,
+} from "./pending-call.ts";
 import { Signal } from "./signal.ts";
 import { AHEAD_MS, planChunk } from "./thread-plan.ts";
-import type { ThreadStart } from "./thread-protocol.ts";
-import { type Execution, type Overdue, type PendingCall, ThreadSlot } from "./thread-slot.ts";
-import { threadArguments, tsxOf } from "./typescript-loader.ts";
+import type { Overdue, ThreadSlot } from "./thread-slot.ts";
+import { Threads } from "./threads.ts";
+import { tsxOf } from "./typescript-loader.ts";
 
 export interface ThreadExecutorOptions {
   readonly threads: number;
+  /**
+   * How many calls a thread may have under way at once, as long as its event loop is idle: calls that wait for a
+   * network, say. Those that wait for calls of their own do not count. Default: 100.
+   */
+  readonly callsPerThread?: number | undefined;
   /** Default: the root of the project that this process runs. */
   readonly root?: string;
   /** The package.json of the tsx to load TypeScript with. Default: the one this process was started with, if it was. */
@@ -32,64 +42,38 @@ export interface ThreadExecutorOptions {
   readonly cluster?: AmbientCluster;
 }
 
-/** `src` and `dist` are side by side: threads run the built file in both, since a thread cannot load our TypeScript. */
-const THREAD_ENTRY = fileURLToPath(new URL("../dist/thread-bootstrap.cjs", import.meta.url));
+/** A thread that is not back after so long, though it had less to do by what is known, is stuck in a long call. */
+const STUCK_AFTER_MS = 2 * AHEAD_MS;
 
-/**
- * Executes calls in worker threads, one at a time in each, beside those that wait for calls of their own. Piscina
- * starts, replaces and ends the threads; calls do not pass through its queue but through a port per thread, so that
- * several can be on the way, and outcomes come as they end. (Piscina's queue is not first in, first out, and answers
- * once per run; one call at a time through it costs 70 to 100 µs.)
- */
+/** Executes calls in worker threads: one at a time in each, beside those that wait. */
 export class ThreadExecutor implements Executor {
   readonly threads: number;
-  readonly #root: string;
-  readonly #tsx: string | undefined;
-  readonly #cluster: AmbientCluster | undefined;
-  readonly #slots: ThreadSlot[] = [];
-  /** Threads that have been replaced, and go when their calls have ended. */
-  readonly #leaving = new Set<ThreadSlot>();
-  readonly #pending = new Queue<PendingCall>();
+  readonly #options: ThreadExecutorOptions;
+  readonly #threads: Threads;
+  /** Calls that can start, and that no thread has. */
+  readonly #ready = new Queue<PendingCall>();
   readonly #executions = new Map<string, Execution>();
   readonly #durations = new Durations<string>();
   readonly #changed = new Signal();
-  #pool: Piscina | undefined;
-  #workerId = "";
-  #modules: readonly string[] = [];
+  #stuckTimer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  constructor({
-    threads,
-    root = currentProjectRoot(),
-    tsx = tsxOf(process.execArgv),
-    cluster,
-  }: ThreadExecutorOptions) {
-    this.threads = threads;
-    this.#root = root;
-    this.#tsx = tsx;
-    this.#cluster = cluster;
+  constructor(options: ThreadExecutorOptions) {
+    this.threads = options.threads;
+    this.#options = options;
+    this.#threads = new Threads({
+      onChange: () => this.#onChange(),
+      onReport: (slot, bytes) => this.#onReport(slot, bytes),
+      onStuck: (call, why) => this.#endOverdue(call, why),
+      onDied: (slot, reason) => this.#recover(slot, reason),
+    });
   }
 
   async start(workerId: string, modules: readonly string[] = []): Promise<void> {
-    this.#workerId = workerId;
-    this.#modules = modules;
-    const { Piscina } = await import("piscina");
-    if (this.#isClosed) return;
-    const execArgv = threadArguments(process.execArgv);
-    this.#pool = new Piscina({
-      filename: THREAD_ENTRY,
-      minThreads: this.threads,
-      maxThreads: this.threads,
-      idleTimeout: Number.POSITIVE_INFINITY,
-      atomics: "disabled", // The default parks an idle thread in Atomics.wait: no timers, no sockets, no messages.
-      recordTiming: false,
-      ...(execArgv !== undefined && { execArgv }),
-    });
-    this.#pool.on("error", () => {}); // A thread that dies is seen by its resident run.
-    for (let index = 0; index < this.threads; index++) this.#slots.push(this.#openSlot(this.#pool));
+    const { threads, cluster, root = currentProjectRoot(), tsx = tsxOf(process.execArgv) } = this.#options;
+    const { callsPerThread = DEFAULT_CALLS_PER_THREAD } = this.#options;
     try {
-      // One thread that is ready can work; the others come beside it.
-      await Promise.race(this.#slots.map((slot) => slot.ready));
+      await this.#threads.open(threads, { workerId, cluster, root, tsx, modules, mostCalls: callsPerThread });
     } catch (error) {
       await this.close();
       throw error;
@@ -97,23 +81,9 @@ export class ThreadExecutor implements Executor {
   }
 
   execute(batch: Batch, onReport: Execution["onReport"]): void {
-    const taskKeys = batch.tasks.map(({ module, name }) => `${module}\n${name}`);
-    const execution: Execution = { batch, taskKeys, calls: new Map(), onReport };
+    const execution = openExecution(batch, onReport);
     this.#executions.set(batch.id, execution);
-    for (const call of batch.calls) {
-      const pending = {
-        execution,
-        call,
-        slot: undefined,
-        number: 0,
-        expectedMs: undefined,
-        unanswered: 0,
-        hasAsked: false,
-        isCancelled: false,
-      };
-      execution.calls.set(call.sequence, pending);
-      this.#pending.push(pending);
-    }
+    for (const pending of execution.calls.values()) if (pending.waitsFor === 0) this.#ready.push(pending);
     this.#feed();
   }
 
@@ -131,14 +101,27 @@ export class ThreadExecutor implements Executor {
     this.#changed.fire();
   }
 
+  handBack(batchId: string): void {
+    const execution = this.#executions.get(batchId);
+    if (execution === undefined) return;
+    for (const slot of this.#threads.slots) this.#takeBack(slot);
+    const unstarted = [...execution.calls.values()].filter(
+      ({ slot, waitsFor }) => slot === undefined && waitsFor === 0,
+    );
+    // Each delivery gets one call further at least, or a batch could go round for ever.
+    const hasBegun = [...execution.calls.values()].some(({ slot }) => slot !== undefined);
+    this.#endHere(hasBegun ? unstarted : unstarted.slice(1), "unstarted");
+    this.#onChange();
+  }
+
   answer(answer: CallAnswer): void {
     const pending = this.#executions.get(answer.batchId)?.calls.get(answer.sequence);
     pending?.slot?.answer(pending, answer);
   }
 
   hasRoom(): boolean {
-    if (this.#isClosed || this.#pending.size >= this.threads) return false;
-    return this.#slots.some((slot) => slot.isOpen && slot.busyMs < 2 * AHEAD_MS);
+    if (this.#isClosed || this.#ready.size >= this.threads) return false;
+    return this.#threads.slots.some((slot) => slot.isOpen && slot.busyMs < 2 * AHEAD_MS);
   }
 
   room(): Promise<void> {
@@ -152,54 +135,77 @@ export class ThreadExecutor implements Executor {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    clearTimeout(this.#stuckTimer);
     this.#executions.clear();
     this.#changed.fire();
-    for (const slot of [...this.#slots, ...this.#leaving]) {
-      slot.lost(); // Its timers go.
-      slot.port.close();
-    }
-    if (this.#pool === undefined) return;
-    // Piscina would replace a thread that was ended before, and exits only now: for ever, with nobody to end it.
-    this.#pool.options.minThreads = 0;
-    await this.#pool.destroy();
+    await this.#threads.close();
   }
 
   // ---- Out -------------------------------------------------------------------------------------------------------
 
-  /** Hands pending calls to threads, a chunk each in turn, until each has enough. */
+  #onChange(): void {
+    this.#feed();
+    this.#changed.fire();
+  }
+
+  /** Hands ready calls to threads, a chunk each in turn, until each has enough. */
   #feed(): void {
-    for (let progress = true; progress && this.#pending.size > 0; ) {
+    // Those with the least to do first: a call should not wait behind others while a thread is idle.
+    const slots = this.#threads.slots
+      .filter(({ isOpen, isStuck }) => isOpen && !isStuck)
+      .sort((a, b) => a.busyCalls - b.busyCalls);
+    for (let progress = true; progress && this.#ready.size > 0; ) {
       progress = false;
-      for (const slot of this.#slots) {
-        if (!slot.isOpen) continue;
+      for (const slot of slots) {
         const count = planChunk({
           threads: this.threads,
-          pending: this.#pending.size,
+          pending: this.#ready.size,
           inFlightCalls: slot.busyCalls,
           inFlightMs: slot.busyMs,
-          expectedMs: (index) => this.#expectedMs(this.#pending.at(index)),
+          expectedMs: (index) => this.#expectedMs(this.#ready.at(index)),
+          hasDependents: (index) => this.#ready.at(index).dependents !== undefined,
         });
         if (count > 0) progress = true;
         this.#sendChunk(slot, count);
       }
     }
+    if (slots.some(({ busyCalls }) => busyCalls === 0)) this.#watchForStuck();
   }
 
-  /** Sends up to `count` calls from the front of the queue that belong to one batch. */
+  /** Sends up to `count` calls from the front of the queue that belong to one batch, and short ones that follow from them. */
   #sendChunk(slot: ThreadSlot, count: number): void {
     let taken = 0;
-    while (taken < count && this.#pending.at(taken).execution === this.#pending.at(0).execution) taken++;
-    const chunk = this.#pending
-      .take(taken)
-      .filter(({ execution, call }) => execution.calls.has(call.sequence));
-    if (chunk.length === 0) return;
-    const { batch } = chunk[0]!.execution;
-    for (const pending of chunk) pending.expectedMs = this.#expectedMs(pending);
-    slot.send({ ...batch, calls: chunk.map(({ call }) => call) }, chunk);
+    while (taken < count && this.#ready.at(taken).execution === this.#ready.at(0).execution) taken++;
+    const first = this.#ready.take(taken).filter(({ execution, call }) => execution.calls.has(call.sequence));
+    if (first.length === 0) return;
+    const calls = chunkOf(first, (pending) => this.#expectedMs(pending));
+    for (const pending of calls) pending.expectedMs = this.#expectedMs(pending);
+    slot.send(first[0]!.execution.batch, calls);
   }
 
-  #expectedMs({ execution, call }: PendingCall): number | undefined {
-    return this.#durations.expectedMs(execution.taskKeys[call.task] as string);
+  #expectedMs({ taskKey }: PendingCall): number | undefined {
+    return this.#durations.expectedMs(taskKey);
+  }
+
+  /** A thread is idle while others have more than they do: should they be longer about it than they should, it gets that. */
+  #watchForStuck(): void {
+    const others = this.#threads.slots.filter(({ busyCalls, isStuck }) => busyCalls > 1 && !isStuck);
+    if (others.length === 0 || this.#stuckTimer !== undefined) return;
+    const before = others.map(({ reports }) => reports);
+    this.#stuckTimer = setTimeout(() => {
+      this.#stuckTimer = undefined;
+      for (const [index, slot] of others.entries())
+        if (slot.reports === before[index] && slot.busyCalls > 1) slot.isStuck = this.#takeBack(slot) > 0;
+      this.#onChange();
+    }, STUCK_AFTER_MS);
+  }
+
+  /** Takes calls back that the thread has not started. @returns how many */
+  #takeBack(slot: ThreadSlot): number {
+    const calls = slot.takeBack();
+    this.#endHere(calls.filter(isCancelled), "cancelled");
+    this.#ready.prepend(calls.filter((pending) => !pending.isCancelled && pending.waitsFor === 0));
+    return calls.length;
   }
 
   // ---- In --------------------------------------------------------------------------------------------------------
@@ -207,12 +213,17 @@ export class ThreadExecutor implements Executor {
   #onReport(slot: ThreadSlot, bytes: Uint8Array): void {
     const report = decodeReport(bytes);
     const execution = this.#executions.get(report.batchId);
+    slot.reported();
     if (execution === undefined) {
       if (report.logs !== "") writeLogLine(report.logs); // Written after the end of its batch, by what a call left behind.
     } else {
       for (const { sequence, id } of report.requests) {
         const pending = execution.calls.get(sequence);
         if (pending !== undefined && id > 0) slot.asked(pending);
+      }
+      for (const sequence of report.parked) {
+        const pending = execution.calls.get(sequence);
+        if (pending !== undefined) slot.idles(pending);
       }
       this.#learn(execution, report);
       for (const { sequence } of report.outcomes) {
@@ -221,9 +232,8 @@ export class ThreadExecutor implements Executor {
       }
       this.#forward(execution, withoutStrays({ report, bytes }, execution));
     }
-    if (slot.isLeaving && slot.inFlight.size === 0) slot.kill.abort();
-    this.#feed();
-    this.#changed.fire();
+    this.#threads.emptied(slot);
+    this.#onChange();
   }
 
   /** Calls of one task in a row count as one observation: their mean is steadier than any of them. */
@@ -240,9 +250,20 @@ export class ThreadExecutor implements Executor {
   }
 
   #forward(execution: Execution, encoded: EncodedReport): void {
-    for (const { sequence } of encoded.report.outcomes) execution.calls.delete(sequence);
+    /** What waits for calls that have not returned: their runs may be tried again, so this is not the place to decide. */
+    const unstarted: PendingCall[] = [];
+    for (const { sequence, kind, payload } of encoded.report.outcomes) {
+      const pending = execution.calls.get(sequence) as PendingCall;
+      execution.calls.delete(sequence);
+      if (pending.dependents === undefined) continue;
+      if (kind !== "returned") unstarted.push(...pending.dependents.filter(({ slot }) => slot === undefined));
+      else
+        for (const dependent of fulfil(pending, payload))
+          if (dependent.slot === undefined) this.#ready.push(dependent);
+    }
     const isLast = execution.calls.size === 0 && this.#executions.delete(execution.batch.id);
     execution.onReport(encoded, isLast);
+    this.#endHere(unstarted, "unstarted");
   }
 
   /** Ends calls that no thread will end. */
@@ -250,69 +271,18 @@ export class ThreadExecutor implements Executor {
     const payload = error === undefined ? new Uint8Array() : encode(error);
     for (const execution of new Set(calls.map(({ execution }) => execution))) {
       const outcomes = calls
-        .filter((pending) => pending.execution === execution)
+        .filter((pending) => pending.execution === execution && execution.calls.has(pending.call.sequence))
         .map(({ call }) => ({ sequence: call.sequence, kind, durationMicros: 0, payload }));
-      this.#forward(execution, reportOf(execution, { outcomes, logs: "", requests: [], workerId: "" }));
+      if (outcomes.length > 0) this.#forward(execution, reportOf(execution, { outcomes }));
     }
-  }
-
-  // ---- Threads ---------------------------------------------------------------------------------------------------
-
-  #openSlot(pool: Piscina): ThreadSlot {
-    const slot: ThreadSlot = new ThreadSlot({
-      onReady: () => {
-        this.#feed();
-        this.#changed.fire();
-      },
-      onReport: (bytes) => this.#onReport(slot, bytes),
-      onStuck: (call, why, isGuilty) => {
-        this.#endOverdue(call, why);
-        if (isGuilty) slot.kill.abort();
-        this.#changed.fire();
-      },
-      onLeak: () => this.#letGo(slot, pool),
-    });
-    const start: ThreadStart = {
-      ...slot.start,
-      workerId: this.#workerId,
-      cluster: this.#cluster,
-      root: this.#root,
-      tsx: this.#tsx,
-      modules: this.#modules,
-    };
-    pool.run(start, { transferList: [start.port], signal: slot.kill.signal }).then(
-      () => this.#died(slot, pool, "The thread ended."),
-      (error: unknown) => this.#died(slot, pool, deathSentence(error)),
-    );
-    return slot;
-  }
-
-  /** A thread has no future: another takes its place at once, since its calls may wait for calls that need one. */
-  #letGo(slot: ThreadSlot, pool: Piscina): void {
-    if (this.#isClosed) return;
-    this.#leaving.add(slot);
-    pool.options.maxThreads++;
-    this.#slots[this.#slots.indexOf(slot)] = this.#openSlot(pool);
-    if (slot.inFlight.size === 0) slot.kill.abort();
-  }
-
-  #died(slot: ThreadSlot, pool: Piscina, reason: string): void {
-    if (this.#isClosed) return;
-    slot.receiveLast();
-    slot.port.close();
-    slot.failStart(new WorkerStartError(`Expected a worker thread to start, but it died. ${reason}`));
-    if (this.#leaving.delete(slot)) pool.options.maxThreads--;
-    else this.#slots[this.#slots.indexOf(slot)] = this.#openSlot(pool);
-    this.#recover(slot, reason);
-    this.#changed.fire();
   }
 
   /** Ends a call whose thread does not get to do so. What its thread may still report of it is left out. */
   #endOverdue(pending: PendingCall, why: Overdue): void {
     pending.slot?.ended(pending);
-    const { timeoutSeconds } = pending.execution.batch.tasks[pending.call.task]!;
-    const error = why === "timed-out" ? new RunTimeoutError("Task run", timeoutSeconds) : undefined;
+    const error = why === "timed-out" ? new RunTimeoutError("Task run", pending.timeoutSeconds) : undefined;
     this.#endHere([pending], why, error);
+    this.#changed.fire();
   }
 
   /**
@@ -325,29 +295,17 @@ export class ThreadExecutor implements Executor {
     const innocents = wasKilled ? [...suspects, ...others] : others;
     this.#endHere(innocents.filter(isCancelled), "cancelled");
     const again = innocents.filter((pending) => !isCancelled(pending));
-    this.#pending.prepend(again.filter(({ hasAsked }) => !hasAsked));
+    this.#ready.prepend(again.filter(({ hasAsked, waitsFor }) => !hasAsked && waitsFor === 0));
     this.#endHere(
       again.filter(({ hasAsked }) => hasAsked),
       "lost",
     );
     const error = new WorkerLostError(`The worker thread that ran the call died. ${reason}`);
     if (!wasKilled) this.#endHere(suspects, suspects.length === 1 ? "crashed" : "suspected", error);
-    this.#feed();
+    this.#onChange();
   }
 }
 
 function isCancelled(pending: PendingCall): boolean {
   return pending.isCancelled;
-}
-
-function reportOf(execution: Execution, parts: Omit<Report, "batchId">): EncodedReport {
-  const report: Report = { batchId: execution.batch.id, ...parts };
-  return { report, bytes: encodeReport(report) };
-}
-
-/** The report without outcomes of calls that have been ended here. */
-function withoutStrays(encoded: EncodedReport, execution: Execution): EncodedReport {
-  const { outcomes, ...rest } = encoded.report;
-  const known = outcomes.filter(({ sequence }) => execution.calls.has(sequence));
-  return known.length === outcomes.length ? encoded : reportOf(execution, { ...rest, outcomes: known });
 }

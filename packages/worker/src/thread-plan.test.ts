@@ -1,13 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { planChunk, type ThreadSituation } from "./thread-plan.ts";
 
-type Case = Partial<Omit<ThreadSituation, "expectedMs">> & {
+type Case = Partial<Omit<ThreadSituation, "expectedMs" | "hasDependents">> & {
+  /** How many of the pending calls, from the first, have others wait for them. */
+  readonly withDependents?: number;
   /** What every call takes, or each in turn; undefined: nobody knows. */
   readonly ms?: number | readonly (number | undefined)[] | undefined;
 };
 
 /** A thread that has nothing, one of two, unless the case says otherwise. */
-function plan({ ms, ...given }: Case): number {
+function plan({ ms, withDependents = 0, ...given }: Case): number {
   return planChunk({
     threads: 2,
     pending: 100,
@@ -15,6 +17,7 @@ function plan({ ms, ...given }: Case): number {
     inFlightMs: 0,
     ...given,
     expectedMs: (index) => (ms === undefined || typeof ms === "number" ? ms : ms[index]),
+    hasDependents: (index) => index < withDependents,
   });
 }
 
@@ -28,6 +31,20 @@ describe("a thread gets", () => {
     ["its share of what waits, when that is little", { pending: 6, ms: 0.1 }, 3],
     ["its share rounded up", { pending: 5, ms: 0.1 }, 3],
     ["at most 500 calls, however short", { pending: 10_000, ms: 0 }, 500],
+
+    // A level of a graph
+    [
+      "a whole level that others wait for, when it is very short",
+      { pending: 4, withDependents: 4, ms: 0.02 },
+      4,
+    ],
+    [
+      "its share of a level that takes longer than the way to a thread",
+      { pending: 4, withDependents: 4, ms: 0.2 },
+      2,
+    ],
+    ["its share of a level of a new task", { pending: 4, withDependents: 4 }, 1],
+    ["its share of what is no level", { pending: 4, withDependents: 3, ms: 0.02 }, 4],
 
     // Ahead
     ["more while it has little", { inFlightCalls: 1, inFlightMs: 1.9, ms: 0.5 }, 4],

@@ -9,6 +9,8 @@ export interface ThreadSituation {
   readonly inFlightMs: number;
   /** What the pending call at this place is expected to take; undefined when its task is new. */
   expectedMs(index: number): number | undefined;
+  /** Do calls of its batch wait for the pending call at this place? */
+  hasDependents(index: number): boolean;
 }
 
 /**
@@ -18,7 +20,13 @@ export interface ThreadSituation {
 export const AHEAD_MS = 2;
 
 /** Work per message to a thread. A message costs some 10 µs on both sides together. */
-const CHUNK_MS = 2;
+export const CHUNK_MS = 2;
+
+/**
+ * A level of a graph that takes less is run by one thread: the way from a thread to another takes 0.1 to 0.2 ms, and the
+ * next level would wait for it.
+ */
+const ONE_THREAD_MS = 0.1;
 
 const MOST_CALLS = 500;
 const LEAST_MS = 0.002;
@@ -30,7 +38,8 @@ const LEAST_MS = 0.002;
 export function planChunk(situation: ThreadSituation): number {
   const { threads, pending, inFlightCalls, inFlightMs, expectedMs } = situation;
   if (pending === 0 || inFlightMs >= AHEAD_MS) return 0;
-  const most = Math.min(Math.ceil(pending / threads), MOST_CALLS);
+  const share = isShortLevel(situation) ? pending : Math.ceil(pending / threads);
+  const most = Math.min(share, MOST_CALLS);
   let calls = 0;
   let chunkMs = 0;
   while (calls < most && chunkMs < CHUNK_MS) {
@@ -40,4 +49,13 @@ export function planChunk(situation: ThreadSituation): number {
     calls++;
   }
   return calls;
+}
+
+function isShortLevel({ pending, expectedMs, hasDependents }: ThreadSituation): boolean {
+  let levelMs = 0;
+  for (let index = 0; index < pending && hasDependents(index); index++) {
+    levelMs += Math.max(expectedMs(index) ?? Number.POSITIVE_INFINITY, LEAST_MS);
+    if (levelMs > ONE_THREAD_MS) return false;
+  }
+  return levelMs > 0;
 }

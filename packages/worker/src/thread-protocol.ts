@@ -17,6 +17,8 @@ export interface ThreadStart {
   readonly tsx: string | undefined;
   /** Modules to load before the first call: paths relative to the root. */
   readonly modules: readonly string[];
+  /** How many calls may be under way at once while the thread's event loop is idle. */
+  readonly mostCalls: number;
 }
 
 /** What a thread gets: chunks as bytes, and between them what concerns calls that it has. */

@@ -1,40 +1,9 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from "node:worker_threads";
-import {
-  type Batch,
-  type BatchCall,
-  type CallAnswer,
-  type EncodedReport,
-  encodeBatch,
-} from "@millrace/broker";
+import { type Batch, type CallAnswer, encodeBatch } from "@millrace/broker";
 import { decode } from "@millrace/core/internal";
+import type { PendingCall } from "./pending-call.ts";
 import { type FromThread, KILL_GRACE_MS, type ThreadStart, type ToThread } from "./thread-protocol.ts";
 import { monotonicMs, ThreadState } from "./thread-state.ts";
-
-/** A batch that is being executed. */
-export interface Execution {
-  readonly batch: Batch;
-  /** For learning durations: one key per task of the batch. */
-  readonly taskKeys: readonly string[];
-  /** Calls that have not ended, by their sequence. */
-  readonly calls: Map<number, PendingCall>;
-  readonly onReport: (report: EncodedReport, isLast: boolean) => void;
-}
-
-export interface PendingCall {
-  readonly execution: Execution;
-  readonly call: BatchCall;
-  /** The thread that has it. */
-  slot: ThreadSlot | undefined;
-  /** How many calls the slot got before this one. */
-  number: number;
-  /** What it was expected to take when a thread got it. */
-  expectedMs: number | undefined;
-  /** What it has asked and not been answered. While there is any, the thread may run others. */
-  unanswered: number;
-  /** Has it asked anything? Then its flow's process must know when it is run again. */
-  hasAsked: boolean;
-  isCancelled: boolean;
-}
 
 export type Overdue = "timed-out" | "cancelled";
 
@@ -62,6 +31,10 @@ export class ThreadSlot {
   isReady = false;
   /** It gets no more calls. */
   isLeaving = false;
+  /** It has been longer about a call than was expected, and gets no more until it reports. */
+  isStuck = false;
+  /** How many reports have come. */
+  reports = 0;
   failStart!: (error: Error) => void;
   readonly #handlers: SlotHandlers;
   readonly #state = new ThreadState();
@@ -120,22 +93,33 @@ export class ThreadSlot {
     return this.#unknown > 0 ? Number.POSITIVE_INFINITY : this.#busyMs;
   }
 
-  send(chunk: Batch, calls: readonly PendingCall[]): void {
+  /** Hands calls of a batch to the thread, each behind those of them that it waits for. */
+  send(batch: Batch, calls: readonly PendingCall[]): void {
     for (const call of calls) {
       call.slot = this;
       call.number = this.#sent++;
+      this.#state.offer(call.number);
       this.inFlight.add(call);
       this.#count(call, 1);
     }
-    const bytes = new Uint8Array(encodeBatch(chunk)); // See thread-entry.ts: only a copy can be handed over.
+    const chunk = calls.map(({ call, inputs, after }) =>
+      inputs === call.inputs && after === call.after ? call : { ...call, inputs, after },
+    );
+    const bytes = new Uint8Array(encodeBatch({ ...batch, calls: chunk })); // See thread-entry.ts: only a copy can be handed over.
     this.#told++;
     this.port.postMessage(bytes, [bytes.buffer as ArrayBuffer]);
-    if (chunk.tasks.some(({ timeoutSeconds }) => timeoutSeconds > 0)) this.#watchLimits();
+    if (batch.tasks.some(({ timeoutSeconds }) => timeoutSeconds > 0)) this.#watchLimits();
+  }
+
+  /** A report has come: the thread is not stuck. */
+  reported(): void {
+    this.reports++;
+    this.isStuck = false;
   }
 
   ended(call: PendingCall): void {
     if (!this.inFlight.delete(call)) return;
-    if (call.unanswered > 0) this.#parked--;
+    if (call.isParked) this.#parked--;
     else this.#count(call, -1);
     if (this.inFlight.size === 0) this.#busyMs = 0; // Sums of fractions drift.
     if (this.#overdue.size > 0) {
@@ -148,16 +132,18 @@ export class ThreadSlot {
   /** The call has asked something, and waits for the answer. */
   asked(call: PendingCall): void {
     call.hasAsked = true;
-    if (call.unanswered++ > 0) return;
-    this.#parked++;
-    this.#count(call, -1);
+    this.#changeParked(call, () => call.unanswered++);
+  }
+
+  /** The call awaits something, and the thread has nothing else to do. */
+  idles(call: PendingCall): void {
+    this.#changeParked(call, () => {
+      call.isIdle = true;
+    });
   }
 
   answer(call: PendingCall, answer: CallAnswer): void {
-    if (call.unanswered > 0 && --call.unanswered === 0) {
-      this.#parked--;
-      this.#count(call, 1);
-    }
+    if (call.unanswered > 0) this.#changeParked(call, () => call.unanswered--);
     this.#tell({ type: "answer", ...answer });
   }
 
@@ -166,6 +152,17 @@ export class ThreadSlot {
     const { batch } = call.execution;
     this.#tell({ type: "cancel", batchId: batch.id, sequence: call.call.sequence });
     this.#expectEnd(call, "cancelled");
+  }
+
+  /** Takes back the calls that the thread has not started, in their order. */
+  takeBack(): PendingCall[] {
+    const calls: PendingCall[] = [];
+    for (const call of [...this.inFlight].reverse()) {
+      if (!this.#state.claim(call.number)) break; // It has started, and so have those before it.
+      this.ended(call);
+      calls.push(call);
+    }
+    return calls.reverse();
   }
 
   /** Takes in what a thread that has died sent before: its end may be known before its last words. */
@@ -203,8 +200,18 @@ export class ThreadSlot {
     for (const call of calls) {
       call.slot = undefined;
       call.unanswered = 0;
+      call.isIdle = false;
     }
     return { suspects, others };
+  }
+
+  #changeParked(call: PendingCall, change: () => void): void {
+    const before = call.isParked;
+    change();
+    const after = call.isParked;
+    if (before === after) return;
+    this.#parked += after ? 1 : -1;
+    this.#count(call, after ? -1 : 1);
   }
 
   #count({ expectedMs }: PendingCall, by: 1 | -1): void {
@@ -284,6 +291,6 @@ export class ThreadSlot {
   }
 }
 
-function hasLimit({ execution, call }: PendingCall): boolean {
-  return execution.batch.tasks[call.task]!.timeoutSeconds > 0;
+function hasLimit({ timeoutSeconds }: PendingCall): boolean {
+  return timeoutSeconds > 0;
 }

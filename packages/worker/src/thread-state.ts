@@ -1,17 +1,21 @@
 /**
  * What a thread says of itself in shared memory: it must be readable while the thread computes, and after it has died.
  * Integers: how many calls it has started; how many of those await something; the number, counted from 0 in order of
- * start, of the call whose time is over next. A double: when that is, on `monotonicMs`; 0 for never.
+ * start, of the call whose time is over next. A double: when that is, on `monotonicMs`; 0 for never. A byte for each of
+ * the last calls, by its number: 1 once somebody has claimed it.
  */
 export class ThreadState {
   readonly buffer: SharedArrayBuffer;
   readonly #counts: Int32Array;
   readonly #times: Float64Array;
 
-  constructor(buffer = new SharedArrayBuffer(24)) {
+  readonly #claims: Uint8Array;
+
+  constructor(buffer = new SharedArrayBuffer(24 + CLAIMS)) {
     this.buffer = buffer;
     this.#times = new Float64Array(buffer, 0, 1);
     this.#counts = new Int32Array(buffer, 8, 4);
+    this.#claims = new Uint8Array(buffer, 24, CLAIMS);
   }
 
   get started(): number {
@@ -21,6 +25,19 @@ export class ThreadState {
   /** Another call begins. @returns its number */
   start(): number {
     return Atomics.add(this.#counts, 0, 1);
+  }
+
+  /** The thread gets another call: nobody has claimed it. */
+  offer(number: number): void {
+    Atomics.store(this.#claims, number % CLAIMS, 0);
+  }
+
+  /**
+   * Claims a call that the thread has got: for the thread, which is about to start it, or from outside, to take it back.
+   * True for whoever comes first.
+   */
+  claim(number: number): boolean {
+    return Atomics.exchange(this.#claims, number % CLAIMS, 1) === 0;
   }
 
   get awaiting(): number {
@@ -52,6 +69,9 @@ export class ThreadState {
     this.#times[0] = endsAt;
   }
 }
+
+/** More calls than a thread ever has before it (see thread-plan.ts). */
+const CLAIMS = 4096;
 
 /** Milliseconds on a clock that never jumps, and that is the same in all threads (`performance.now()` is not). */
 export function monotonicMs(): number {

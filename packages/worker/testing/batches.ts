@@ -8,7 +8,8 @@ import {
   encodeOutcome,
   type Request,
 } from "@millrace/broker";
-import { decode, encode } from "@millrace/core/internal";
+import { TaskFuture } from "@millrace/core";
+import { decode, encode, encodeWithInputs } from "@millrace/core/internal";
 import { Conditions } from "../../../test/support/conditions.ts";
 import type { Executor } from "../src/executor.ts";
 
@@ -50,8 +51,34 @@ export function batchOf(module: string, ...calls: readonly CallOf[]): Batch {
       attempt: 1,
       args: encode(args),
       inputs: [],
+      after: [],
     })),
   };
+}
+
+/** What a call waits for, by the places of other calls in the batch: their values are its arguments, or only their ends count. */
+export interface Wait {
+  readonly inputs?: readonly number[];
+  readonly after?: readonly number[];
+}
+
+/** The same batch, some of whose calls, by their place, wait for others. An input is the argument that it takes. */
+export function waiting(batch: Batch, waits: Readonly<Record<number, Wait>>): Batch {
+  const calls = batch.calls.map((call, place) => {
+    const { inputs = [], after = [] } = waits[place] ?? {};
+    return inputs.length === 0
+      ? { ...call, after }
+      : { ...call, args: placeholders(inputs.length), inputs, after };
+  });
+  return { ...batch, calls };
+}
+
+/** The encoded arguments of a call that gets nothing but inputs. */
+function placeholders(count: number): Uint8Array {
+  return encodeWithInputs(
+    Array.from({ length: count }, () => new TaskFuture({} as never)),
+    "arguments",
+  ).bytes;
 }
 
 /** The same batch, each of whose calls may take so long. */

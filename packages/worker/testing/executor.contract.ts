@@ -4,11 +4,15 @@ import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../
 import type { Executor } from "../src/executor.ts";
 import { batchOf, type CallOf, Execution, FIXTURES, run } from "./batches.ts";
 import { describeEarlyEndings } from "./executor-endings.contract.ts";
+import { describeGraphs } from "./executor-graphs.contract.ts";
 import { describeNesting } from "./executor-nesting.contract.ts";
 import { FileGate } from "./file-gate.ts";
 
 /** What every executor keeps to, wherever it runs the calls. `make` gives one that is not started. */
-export function executorContract(name: string, make: (root: string) => Executor): void {
+export function executorContract(
+  name: string,
+  make: (options: { readonly root: string; readonly callsPerThread?: number }) => Executor,
+): void {
   describe(`${name} keeps the contract of executors:`, () => {
     let executor: Executor;
     let gate: FileGate;
@@ -17,7 +21,7 @@ export function executorContract(name: string, make: (root: string) => Executor)
     beforeEach(async () => {
       resources = await snapshotResources();
       gate = await FileGate.make();
-      executor = make(FIXTURES);
+      executor = make({ root: FIXTURES, callsPerThread: 1 });
       await executor.start("worker");
     });
 
@@ -190,6 +194,56 @@ export function executorContract(name: string, make: (root: string) => Executor)
     const harness = { executor: () => executor, gate: () => gate };
     describeEarlyEndings(harness);
     describeNesting(harness);
+    describeGraphs(harness);
+
+    describe("calls that await something", () => {
+      const withDefaults = async (use: (other: Executor) => Promise<void>) => {
+        const other = make({ root: FIXTURES });
+        await other.start("worker");
+        try {
+          await use(other);
+        } finally {
+          await other.close();
+        }
+      };
+
+      test("run beside each other in a thread that is idle", () =>
+        withDefaults(async (other) => {
+          const paths = Array.from({ length: 20 }, (_, index) => gate.path(`${index}`));
+          const execution = new Execution(
+            other,
+            batchOf("tasks.js", ...paths.map((path): CallOf => ["hold", path])),
+          );
+          await gate.started(paths);
+          expect(other.hasRoom()).toBe(true);
+          gate.open(...paths);
+          expect(new Set(await execution.kinds)).toEqual(new Set(["returned"]));
+        }));
+
+      test("only so many as they are told", async () => {
+        const paths = Array.from({ length: executor.threads + 1 }, (_, index) => gate.path(`${index}`));
+        const last = paths.at(-1)!;
+        const execution = execute(...paths.map((path): CallOf => ["hold", path]));
+        await gate.started(paths.slice(0, -1));
+        expect(executor.hasRoom()).toBe(false);
+        gate.open(...paths.slice(0, -1));
+        await gate.started([last]);
+        expect(execution.ended).toBeGreaterThan(0);
+        gate.open(last);
+        await execution.outcomes;
+      });
+
+      test("and compute have their thread to themselves", () =>
+        withDefaults(async (other) => {
+          const calls = Array.from({ length: 3 * other.threads }, (): CallOf => ["computeInSteps", 20]);
+          const ended = await run(other, batchOf("tasks.js", ...calls));
+          const spans = ended.map(({ value }) => value as { thread: number; from: number; to: number });
+          for (const { thread, from, to } of spans) {
+            const beside = spans.filter((span) => span.thread === thread && span.from < to && span.to > from);
+            expect(beside).toHaveLength(1); // Itself.
+          }
+        }));
+    });
 
     test("closing ends it at once, whatever runs, and is heard by those that wait", async () => {
       const execution = execute(["hold", gate.path("a")], ["hold", gate.path("b")], ["add", 1, 1]);

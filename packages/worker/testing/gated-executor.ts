@@ -53,6 +53,8 @@ export class GatedExecutor implements Executor {
     return [...this.#running.keys()][0]!;
   }
 
+  handBack(): void {}
+
   /** Ends the calls of a batch, each in a report of its own. */
   end(batch: Batch): void {
     const onReport = this.#running.get(batch)!;
@@ -64,6 +66,7 @@ export class GatedExecutor implements Executor {
         outcomes: [{ sequence, kind: "returned" as const, durationMicros: 1, payload }],
         logs: "",
         requests: [],
+        parked: [],
         workerId: "",
       };
       onReport({ report, bytes: encodeReport(report) }, index === batch.calls.length - 1);

@@ -1,0 +1,45 @@
+/**
+ * Between two looks at the event loop. Four times the way of a call to a thread and back: a call that waits for less
+ * is over before another could have come.
+ */
+const LOOK_MS = 2;
+
+/** A loop that is active for less than this part of the time has room for another call. */
+const IDLE_BELOW = 0.5;
+
+/**
+ * Tells when the event loop is idle although a call is under way: the call awaits something else than this thread, and
+ * another may run beside it. One that computes between its awaits keeps the loop active, and its thread to itself.
+ */
+export class IdleWatch {
+  #onIdle: (() => void) | undefined;
+  #since = performance.eventLoopUtilization();
+  #isFresh = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** Calls `onIdle` once the loop is idle; what was watched before is not any more. */
+  watch(onIdle: () => void): void {
+    this.#onIdle = onIdle;
+    this.#isFresh = true;
+    this.#timer ??= setTimeout(this.#look, LOOK_MS); // One timer for many short calls, not one for each.
+  }
+
+  stop(): void {
+    this.#onIdle = undefined;
+  }
+
+  readonly #look = (): void => {
+    this.#timer = undefined;
+    const onIdle = this.#onIdle;
+    if (onIdle === undefined) return;
+    const now = performance.eventLoopUtilization();
+    const isIdle =
+      !this.#isFresh && performance.eventLoopUtilization(now, this.#since).utilization < IDLE_BELOW;
+    this.#isFresh = false;
+    this.#since = now;
+    if (isIdle) {
+      this.#onIdle = undefined;
+      onIdle();
+    } else this.#timer = setTimeout(this.#look, LOOK_MS);
+  };
+}

@@ -1,0 +1,77 @@
+import {
+  type CallRequest,
+  type EncodedReport,
+  encodeReport,
+  type RawOutcome,
+  type Report,
+} from "@millrace/broker";
+
+export interface OutboxOptions {
+  /** Of the worker: reports that ask something carry it. */
+  readonly workerId: () => string;
+  readonly send: (report: EncodedReport) => void;
+  /** Gives the log lines written since it was last asked. */
+  readonly takeLogs: () => string;
+}
+
+/** Outcomes wait at most this long for company, when another call can start meanwhile. */
+const FLUSH_MS = 1;
+
+/** Gathers what has ended, was asked and was logged into reports. A report is of one batch. */
+export class Outbox {
+  readonly #options: OutboxOptions;
+  #batchId = "";
+  #outcomes: Report["outcomes"][number][] = [];
+  #requests: CallRequest[] = [];
+  #parked: number[] = [];
+  #lastFlush = 0;
+
+  constructor(options: OutboxOptions) {
+    this.#options = options;
+  }
+
+  /** From now on the next report is of this batch; what has gathered of another goes out first. */
+  turnTo(batchId: string): void {
+    if (this.#batchId === batchId) return;
+    this.flush();
+    this.#batchId = batchId;
+  }
+
+  ended(batchId: string, sequence: number, { kind, payload }: RawOutcome, durationMicros: number): void {
+    this.turnTo(batchId);
+    this.#outcomes.push({ sequence, kind, durationMicros, payload });
+  }
+
+  /** Goes out at the end of the turn, so that the calls of a loop of submits go up together. */
+  ask(batchId: string, request: CallRequest): void {
+    this.turnTo(batchId);
+    if (this.#requests.length === 0) setImmediate(() => this.flush());
+    this.#requests.push(request);
+  }
+
+  parked(batchId: string, sequence: number): void {
+    this.turnTo(batchId);
+    this.#parked.push(sequence);
+    this.flush();
+  }
+
+  /** What has ended goes out before the next call starts, unless something went out only just now. */
+  flushUnlessJustNow(): void {
+    if (performance.now() - this.#lastFlush > FLUSH_MS) this.flush();
+  }
+
+  flush(): void {
+    const logs = this.#options.takeLogs();
+    this.#lastFlush = performance.now();
+    const outcomes = this.#outcomes;
+    const requests = this.#requests;
+    const parked = this.#parked;
+    if (outcomes.length + requests.length + parked.length === 0 && logs === "") return;
+    const workerId = requests.length === 0 ? "" : this.#options.workerId();
+    const report: Report = { batchId: this.#batchId, outcomes, logs, requests, parked, workerId };
+    this.#outcomes = [];
+    this.#requests = [];
+    this.#parked = [];
+    this.#options.send({ report, bytes: encodeReport(report) });
+  }
+}
