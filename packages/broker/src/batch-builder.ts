@@ -11,7 +11,7 @@ import {
   type TaskDefinition,
   toModulePath,
 } from "@millrace/core/internal";
-import type { Batch, BatchCall, CallContext, TaskReference } from "./messages.ts";
+import type { Batch, BatchCall, CallContext, CallInput, TaskReference } from "./messages.ts";
 
 /** Puts calls into the form in which they travel. Tasks and contexts that calls share are written once per batch. */
 export class BatchBuilder {
@@ -28,20 +28,28 @@ export class BatchBuilder {
     this.#runnerId = runnerId;
   }
 
-  /** @throws NotEncodableError, ModulePathError, InvalidOptionError when this call cannot travel */
-  add(sequence: number, call: Call): void {
+  /**
+   * @param upstream calls of the batch, which have been added, that this one waits for
+   * @throws NotEncodableError, ModulePathError, InvalidOptionError when this call cannot travel
+   */
+  add(sequence: number, call: Call, upstream: readonly Upstream[] = NONE): void {
     const task = this.#tasks.get(call.task) ?? this.#addTask(call.task, referenceTo(call.task));
-    const { bytes, inputs } = encodeWithInputs(call.args, "arguments");
+    const { bytes, inputs: values } = encodeWithInputs(call.args, "arguments");
+    const inputs: readonly CallInput[] =
+      values.length === 0 ? NONE : values.map((value) => inputOf(value, upstream));
     this.#calls.push({
       sequence,
       task,
       context: this.#contextIndex(call),
       number: call.number,
       name: call.givenName ?? "",
-      attempt: call.attempt,
+      attempt: Math.max(call.attempt, 1), // The run of one that waits has not begun its first.
       args: bytes,
-      inputs: inputs.length === 0 ? NONE : inputs.map(encodedInput),
-      after: NONE,
+      inputs,
+      after:
+        upstream.length === 0
+          ? NONE
+          : upstream.map(({ sequence }) => sequence).filter((one) => !inputs.includes(one)),
     });
   }
 
@@ -95,9 +103,21 @@ export class BatchBuilder {
 
 const NONE: readonly never[] = [];
 
-/** What a future stands for, as bytes. One that came from a worker is passed on as it came, without being decoded. */
-function encodedInput(input: unknown): Uint8Array {
+/** A call of the same batch. */
+interface Upstream {
+  readonly sequence: number;
+  readonly call: Call;
+}
+
+/**
+ * What a future stands for: the call of the batch whose value it will have, or its value as bytes. One that came from a
+ * worker is passed on as it came, without being decoded.
+ */
+function inputOf(input: unknown, upstream: readonly Upstream[]): CallInput {
   if (!(input instanceof TaskFuture)) throw new DecodeError("a future among the inputs", typeof input);
+  const call: object = input.run;
+  const above = upstream.find((one) => one.call === call);
+  if (above !== undefined) return above.sequence;
   const raw = input.run.rawInput();
   return raw instanceof EncodedValue ? raw.bytes : encode(raw, `result of ${input.taskRunId}`);
 }

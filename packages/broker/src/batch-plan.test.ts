@@ -2,13 +2,15 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type BatchSituation, costMs, planBatch } from "./batch-plan.ts";
 
-type Case = Partial<Omit<BatchSituation, "expectedMs">> & {
+type Case = Partial<Omit<BatchSituation, "expectedMs" | "hasDependents">> & {
+  /** How many of the calls, from the first, have others wait for them. */
+  readonly withDependents?: number;
   /** What every call takes, or each in turn; undefined: nobody knows. */
   readonly ms?: number | readonly (number | undefined)[] | undefined;
 };
 
 /** One idle worker with two threads, unless the case says otherwise. */
-function plan({ ms, ...given }: Case): number {
+function plan({ ms, withDependents = 0, ...given }: Case): number {
   return planBatch({
     workers: 1,
     slots: 2,
@@ -17,6 +19,7 @@ function plan({ ms, ...given }: Case): number {
     backlog: 100,
     ...given,
     expectedMs: (index) => (ms === undefined || typeof ms === "number" ? ms : ms[index]),
+    hasDependents: (index) => index < withDependents,
   });
 }
 
@@ -45,6 +48,24 @@ describe("the next batch has", () => {
     ["its share when there are several workers", { workers: 4, slots: 8, backlog: 8, ms: 0.1 }, 2],
     ["its share rounded up, so that no call is left over", { workers: 4, slots: 8, backlog: 9, ms: 0.1 }, 3],
     ["one call for each worker when as many wait", { workers: 4, slots: 8, backlog: 4, ms: 0.1 }, 1],
+
+    // The ready calls of a graph
+    [
+      "all of them when the graph is small, that others need not wait for several workers",
+      { workers: 4, slots: 8, backlog: 8, withDependents: 8, ms: 0.5 },
+      8,
+    ],
+    [
+      "its share of them when they are long",
+      { workers: 4, slots: 8, backlog: 8, withDependents: 8, ms: 5 },
+      2,
+    ],
+    ["its share of a new task's", { workers: 4, slots: 8, backlog: 8, withDependents: 8 }, 2],
+    [
+      "its share when others are among them",
+      { workers: 4, slots: 8, backlog: 8, withDependents: 7, ms: 0.5 },
+      2,
+    ],
 
     // The window
     [
@@ -84,7 +105,8 @@ test("there is always a call when one waits and a thread is idle, and never more
   fc.assert(
     fc.property(situations, ({ workers, threads, ms, ...situation }) => {
       const slots = workers * threads;
-      const count = planBatch({ ...situation, workers, slots, expectedMs: (index) => ms[index % ms.length] });
+      const expectedMs = (index: number) => ms[index % ms.length];
+      const count = planBatch({ ...situation, workers, slots, expectedMs, hasDependents: () => false });
       expect(count).toBeLessThanOrEqual(Math.min(1000, Math.ceil(situation.backlog / workers)));
       if (situation.outstandingCalls < slots) expect(count).toBeGreaterThan(0);
     }),

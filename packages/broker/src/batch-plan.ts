@@ -11,6 +11,8 @@ export interface BatchSituation {
   readonly backlog: number;
   /** What the call at this place of the backlog is expected to take; undefined when its task is new. */
   expectedMs(index: number): number | undefined;
+  /** Do other calls wait for the call at this place? */
+  hasDependents(index: number): boolean;
 }
 
 /** Work per thread that a batch aims at: some tens of round trips through Redis (0.2 to 1 ms), so that those vanish. */
@@ -18,6 +20,12 @@ const BATCH_MS_PER_SLOT = 4;
 
 /** Work per thread that may be outstanding: one batch being done, one behind it so that no thread waits for the next. */
 const WINDOW_MS_PER_SLOT = 2 * BATCH_MS_PER_SLOT;
+
+/**
+ * Ready calls of a graph stay together when that costs less time than the ways through the broker, 2.5 to 4 ms for each
+ * level, that calls which need the values of several of them would otherwise cost.
+ */
+const TOGETHER_MS_PER_THREAD = 3;
 
 /** A new task counts as this long: one call per thread and batch until the first has ended. */
 const UNKNOWN_MS = BATCH_MS_PER_SLOT;
@@ -38,7 +46,7 @@ export function planBatch(situation: BatchSituation): number {
   const isFull = outstandingCalls >= slots + workers && outstandingMs >= slots * WINDOW_MS_PER_SLOT;
   if (isFull) return 0;
   const budgetMs = (slots / workers) * BATCH_MS_PER_SLOT;
-  const share = Math.ceil(backlog / workers);
+  const share = isSmallGraph(situation) ? backlog : Math.ceil(backlog / workers);
   const most = Math.min(backlog, share, MOST_CALLS);
   let calls = 0;
   let batchMs = 0;
@@ -48,6 +56,17 @@ export function planBatch(situation: BatchSituation): number {
     calls++;
   }
   return calls;
+}
+
+function isSmallGraph({ workers, slots, backlog, expectedMs, hasDependents }: BatchSituation): boolean {
+  if (workers === 1) return false; // There is nothing to be kept together.
+  const mostMs = (slots / workers) * TOGETHER_MS_PER_THREAD;
+  let totalMs = 0;
+  for (let index = 0; index < backlog && totalMs <= mostMs; index++) {
+    if (!hasDependents(index)) return false;
+    totalMs += costMs(expectedMs(index));
+  }
+  return totalMs <= mostMs;
 }
 
 /** What a call counts for in the window. */

@@ -45,6 +45,8 @@ export interface RunnerLink {
    * is told.
    */
   cancel(batchId: string, sequences: readonly number[]): void;
+  /** Asks whoever has the batch to hand back its calls that have not started. Without effect on one that waits. */
+  handBack(batchId: string): void;
   /** Answers a request of a call, whose report named the worker. Lost when the worker is gone. */
   answer(workerId: string, answer: CallAnswer): void;
   /** Leaves: nothing of the runner stays in the broker. Never rejects; safe to call twice. */
@@ -59,6 +61,7 @@ export interface WorkerInfo {
 /** What a worker wants to hear of: about batches that it has taken, or has just been given. Never from inside `take`. */
 export interface WorkerHandlers {
   onCancel(batchId: string, sequences: readonly number[]): void;
+  onHandBack(batchId: string): void;
   onAnswer(answer: CallAnswer): void;
 }
 

@@ -73,6 +73,10 @@ export class BullMqRunner implements RunnerLink {
     void this.#cancel(batchId, sequences).catch(ignore); // Redis is away: the calls end when they end.
   }
 
+  handBack(batchId: string): void {
+    void this.#tellHolder(batchId, { type: "hand-back", batchId }).catch(ignore);
+  }
+
   answer(workerId: string, answer: CallAnswer): void {
     void this.#tell(workerId, { type: "answer", ...answer }).catch(ignore);
   }
@@ -83,12 +87,16 @@ export class BullMqRunner implements RunnerLink {
     // Whoever takes the id out of this list has the batch. (BullMQ's remove() does not tell a waiting job from a finished one.)
     const isOurs = (await this.#redis.lrem(this.#keys.waiting(this.#queue.name), 1, batchId)) === 1;
     if (!isOurs) {
-      const holder = await this.#redis.get(this.#keys.lease(this.#queue.name, batchId));
-      if (holder !== null) await this.#tell(holder, { type: "cancel", batchId, sequences });
+      await this.#tellHolder(batchId, { type: "cancel", batchId, sequences });
       return;
     }
     await this.#queue.remove(batchId);
     if (this.#watch.remove(batchId) && !this.#isClosed) this.#handlers.onWithdrawn(batchId);
+  }
+
+  async #tellHolder(batchId: string, message: WorkerMessage): Promise<void> {
+    const holder = await this.#redis.get(this.#keys.lease(this.#queue.name, batchId));
+    if (holder !== null) await this.#tell(holder, message);
   }
 
   async #tell(workerId: string, message: WorkerMessage): Promise<void> {

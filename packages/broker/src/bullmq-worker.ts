@@ -128,6 +128,7 @@ export class BullMqWorker implements WorkerLink {
     try {
       const message = decodeWorkerMessage(bytes);
       if (message.type === "cancel") handlers.onCancel(message.batchId, message.sequences);
+      else if (message.type === "hand-back") handlers.onHandBack(message.batchId);
       else handlers.onAnswer(message);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;

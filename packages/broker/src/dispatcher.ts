@@ -1,17 +1,19 @@
-import { type Call, DecodeError, WorkerLostError } from "@millrace/core";
-import { processLogger, type TaskDefinition, writeLogLine } from "@millrace/core/internal";
-import { Backlog } from "./backlog.ts";
+import { type Call, type UpstreamRun, WorkerLostError } from "@millrace/core";
+import { type TaskDefinition, writeLogLine } from "@millrace/core/internal";
 import { BatchBuilder } from "./batch-builder.ts";
 import { costMs, planBatch } from "./batch-plan.ts";
 import { type Broker, type Capacity, DEFAULT_QUEUE, type RunnerLink } from "./broker.ts";
-import { serveRequest } from "./call-services.ts";
 import { Durations } from "./durations.ts";
-import { type Entry, LocalEntry, type Nested, NestedEntry } from "./entries.ts";
-import type { CallRequest, OutcomeKind, Report } from "./messages.ts";
+import { type Entry, LocalEntry, NestedEntry } from "./entries.ts";
+import { HAND_BACK_AFTER_MS, planHandBack } from "./hand-back.ts";
+import type { OutcomeKind, Report } from "./messages.ts";
+import { NestedCalls } from "./nested-calls.ts";
 import { NoWorkersWatch } from "./no-workers-watch.ts";
 import { decodeError, type RawOutcome } from "./outcomes.ts";
-import { Queue } from "./queue.ts";
-import { decodeRequest, encodeOutcome, type Request } from "./requests.ts";
+import { Outstanding } from "./outstanding.ts";
+import type { Queue } from "./queue.ts";
+import { growBatch } from "./subgraph.ts";
+import { Waiting } from "./waiting.ts";
 
 export interface DispatcherOptions {
   /** For messages. */
@@ -34,30 +36,18 @@ const ENDED_BY_DEATH: ReadonlySet<OutcomeKind> = new Set(["crashed", "suspected"
 const MOST_SUSPICIONS = 3;
 
 /**
- * Keeps the backlog of one runner, sends it in batches through a window, and knows of every call whether it waits, is
- * with a worker, or has settled. It alone sends a call again: brokers and workers only report that one was lost. Calls
- * that running calls make, at any depth, are its as well: see docs/adr/0004-nested-calls.md.
+ * Sends the calls of one runner in batches through a window, and knows of every call whether it waits, is with a worker, or
+ * has settled. It alone sends a call again: brokers and workers only report that one was lost. Calls that running
+ * calls make, at any depth, are its as well; and of calls that still wait for others it knows, so that they may travel with
+ * those: see docs/adr/0005-subgraph-batches.md.
  */
 export class Dispatcher {
-  readonly #options: DispatcherOptions;
   #link!: RunnerLink;
   #capacity: Capacity = { workers: 0, slots: 0 };
-  readonly #backlog = new Backlog<Entry>();
-  /** Calls that running calls wait for: ahead of the backlog, or what has begun would never end. */
-  readonly #nested = new Backlog<Entry>();
-  /** Calls that were in a thread or process that died: each travels alone, ahead of all others. */
-  readonly #suspects = new Queue<Entry>();
-  /**
-   * The crashes of calls of calls, by task run id. When such a call kills the thread in which the one that made it waits,
-   * that one is run again and makes it again; it must not start from 0 each time.
-   */
-  readonly #nestedCrashes = new Map<string, { readonly crashes: number; readonly error: Error }>();
-  readonly #outstanding = new Map<number, Entry>();
-  readonly #batches = new Map<string, Set<number>>();
+  readonly #waiting = new Waiting();
+  readonly #outstanding = new Outstanding();
+  readonly #nested: NestedCalls;
   readonly #durations = new Durations<TaskDefinition | string>();
-  #outstandingMs = 0;
-  /** Outstanding calls that wait for calls of their own: they keep no worker busy. */
-  #parked = 0;
   #nextSequence = 0;
   #nextBatch = 0;
   #submitsThisTurn = 0;
@@ -65,6 +55,7 @@ export class Dispatcher {
   /** What is to be cancelled at the end of the turn, by batch. */
   #cancellations = new Map<string, number[]>();
   readonly #noWorkers: NoWorkersWatch;
+  #handBackTimer: NodeJS.Timeout | undefined;
 
   static async start(broker: Broker, options: DispatcherOptions): Promise<Dispatcher> {
     const dispatcher = new Dispatcher(options);
@@ -77,9 +68,8 @@ export class Dispatcher {
     return dispatcher;
   }
 
-  private constructor(options: DispatcherOptions) {
-    const { queue = DEFAULT_QUEUE, noWorkersTimeoutSeconds } = options;
-    this.#options = options;
+  private constructor({ queue = DEFAULT_QUEUE, noWorkersTimeoutSeconds, laneOf }: DispatcherOptions) {
+    this.#nested = new NestedCalls({ dispatcher: this, outstanding: this.#outstanding, laneOf });
     this.#noWorkers = new NoWorkersWatch({
       queue,
       timeoutSeconds: noWorkersTimeoutSeconds,
@@ -89,25 +79,81 @@ export class Dispatcher {
   }
 
   submit(call: Call): void {
-    const entry = new LocalEntry(this.#nextSequence++, call);
-    call.ticket = entry;
-    this.#backlog.push(entry, entry.priority);
+    const known = call.ticket instanceof LocalEntry ? call.ticket : undefined;
+    if (known?.isSubmitted === false) this.#submitForeseen(known);
+    else {
+      const entry = new LocalEntry(this, this.#nextSequence++, call);
+      entry.dependents = known?.dependents; // It is tried again, and the same calls wait for it.
+      call.ticket = entry;
+      this.#waiting.push(entry);
+    }
     if (++this.#submitsThisTurn >= SUBMITS_PER_FLUSH) this.#flush();
     else this.#planFlush();
   }
 
+  /** @see RunnerSession.foresee */
+  foresee(call: Call, upstream: readonly UpstreamRun[]): void {
+    const unfinished: LocalEntry[] = [];
+    for (const run of upstream) {
+      if (run.isFinal()) continue;
+      if (!(run.ticket instanceof LocalEntry) || run.ticket.dispatcher !== this) return; // It will be submitted when it is ready.
+      unfinished.push(run.ticket);
+    }
+    const entry = new LocalEntry(this, this.#nextSequence++, call, upstream);
+    call.ticket = entry;
+    for (const above of unfinished) {
+      above.dependents ??= [];
+      above.dependents.push(entry);
+    }
+  }
+
   /** @see RunnerSession.cancel */
   cancel(call: Call): void {
-    if (call.ticket instanceof LocalEntry) this.#cancel(call.ticket);
+    if (call.ticket instanceof LocalEntry) this.cancelEntry(call.ticket);
+  }
+
+  cancelEntry(entry: Entry): void {
+    if (entry.isCancelled || entry.isSettled) return;
+    entry.isCancelled = true;
+    const { batchId, sequence } = entry;
+    if (batchId === undefined) {
+      // It stays where it waits, and is left out when its turn comes.
+      queueMicrotask(() => entry.isSettled || entry.settle({ type: "cancelled" }));
+      return;
+    }
+    if (this.#cancellations.size === 0) queueMicrotask(() => this.#sendCancellations());
+    const others = this.#cancellations.get(batchId);
+    if (others === undefined) this.#cancellations.set(batchId, [sequence]);
+    else others.push(sequence);
+  }
+
+  /** Takes on a call that a running call has made: of this dispatcher, or of another of the flow run. */
+  adopt(call: NestedEntry): void {
+    call.lane = this;
+    call.sequence = this.#nextSequence++;
+    if (call.isCancelled) return; // It has settled while its lane was opened.
+    this.#planFlush();
+    const error = this.#nested.recall(call);
+    if (error === undefined) this.#waiting.push(call);
+    else queueMicrotask(() => call.settle({ type: "crashed", error }));
   }
 
   /** Leaves the broker. Calls that have not settled never will: close when they have. */
   async close(): Promise<void> {
     this.#noWorkers.stop();
+    clearTimeout(this.#handBackTimer);
     await this.#link.close();
   }
 
   // ---- Out -------------------------------------------------------------------------------------------------------
+
+  /** The run of a foreseen call has found that it may start. Perhaps it has, or has even ended. */
+  #submitForeseen(entry: LocalEntry): void {
+    entry.isSubmitted = true;
+    const { early, call } = entry;
+    if (early !== undefined) queueMicrotask(() => call.settle(early));
+    else if (entry.batchId === undefined) this.#waiting.push(entry);
+  }
 
   #planFlush(): void {
     if (this.#isFlushPlanned) return;
@@ -125,29 +171,46 @@ export class Dispatcher {
       if (this.#unsettled > 0) this.#noWorkers.start();
       return;
     }
-    for (let entry = this.#suspects.shift(); entry !== undefined; entry = this.#suspects.shift())
+    for (let entry = this.#waiting.nextSuspect(); entry !== undefined; entry = this.#waiting.nextSuspect())
       this.#send([entry]);
-    for (;;) {
-      const queue = this.#nested.top() ?? this.#backlog.top();
-      if (queue === undefined) return;
-      const count = planBatch({
-        ...this.#capacity,
-        outstandingCalls: this.#outstanding.size - this.#parked,
-        outstandingMs: this.#outstandingMs,
-        backlog: queue.size,
-        expectedMs: (index) => this.#durations.expectedMs(queue.at(index).taskKey),
-      });
-      if (count === 0) return; // The window is full.
-      this.#send(queue.take(count));
+    for (let queue = this.#waiting.next(); queue !== undefined; queue = this.#waiting.next()) {
+      const entries = this.#nextBatchOf(queue);
+      if (entries.length === 0) return; // The window is full.
+      this.#send(entries);
     }
+    this.#watchForHandBacks();
+  }
+
+  #nextBatchOf(queue: Queue<Entry>): readonly Entry[] {
+    const { busyCalls, busyMs } = this.#outstanding;
+    const count = planBatch({
+      ...this.#capacity,
+      outstandingCalls: busyCalls,
+      outstandingMs: busyMs,
+      backlog: queue.size,
+      expectedMs: (index) => this.#durations.expectedMs(queue.at(index).taskKey),
+      hasDependents: (index) => dependentsOf(queue.at(index)) !== undefined,
+    });
+    if (count === 0) return [];
+    const seeds = queue.take(count);
+    const { priority } = seeds[0] as Entry;
+    return growBatch<Entry>(seeds, {
+      ...this.#capacity,
+      dependentsOf,
+      waitsFor: (entry) =>
+        entry.priority === priority ? (entry as LocalEntry).unfinished()?.length : undefined,
+      costMs: (entry) => costMs(this.#durations.expectedMs(entry.taskKey)),
+    });
   }
 
   #send(entries: readonly Entry[]): void {
     const batchId = `${this.#link.runnerId}.${this.#nextBatch++}`;
     const builder = new BatchBuilder(batchId, this.#link.runnerId);
-    const sequences = new Set<number>();
+    const sent: Entry[] = [];
     for (const entry of entries) {
       if (entry.isCancelled) continue; // It has settled, or is just about to.
+      const above = entry instanceof LocalEntry ? (entry.unfinished() ?? []) : [];
+      if (above.some(({ batchId: its }) => its !== batchId)) continue; // What it waits for could not be sent.
       try {
         entry.addTo(builder);
       } catch (error) {
@@ -157,28 +220,47 @@ export class Dispatcher {
         continue;
       }
       entry.batchId = batchId;
+      entry.blockedBy = above.length;
       entry.costMs = costMs(this.#durations.expectedMs(entry.taskKey));
-      this.#outstandingMs += entry.costMs;
-      this.#outstanding.set(entry.sequence, entry);
-      sequences.add(entry.sequence);
+      sent.push(entry);
     }
-    if (sequences.size === 0) return;
-    this.#batches.set(batchId, sequences);
+    if (sent.length === 0) return;
+    this.#outstanding.add(batchId, sent, performance.now());
     this.#link.send(builder.batch());
+  }
+
+  /** Nothing waits. Batches may be slower than was thought, while others are done. */
+  #watchForHandBacks(): void {
+    if (this.#handBackTimer !== undefined || this.#capacity.workers < 2 || this.#outstanding.size < 2) return;
+    this.#handBackTimer = setTimeout(() => {
+      this.#handBackTimer = undefined;
+      if (this.#waiting.size > 0) return; // Who has time gets that.
+      const now = performance.now();
+      for (const batchId of planHandBack({ ...this.#capacity, batches: this.#outstanding.batches(), now })) {
+        for (const entry of this.#outstanding.of(batchId)) entry.handBacks++;
+        this.#link.handBack(batchId);
+      }
+      this.#watchForHandBacks();
+    }, HAND_BACK_AFTER_MS);
   }
 
   // ---- In --------------------------------------------------------------------------------------------------------
 
   #onReport(report: Report): void {
+    const { batchId } = report;
+    this.#outstanding.reported(batchId);
     if (report.logs !== "") writeLogLine(report.logs); // Before the outcomes: a task's lines come before its end.
-    for (const request of report.requests) this.#onRequest(report, request);
-    for (const sequence of report.parked) this.#onParked(report.batchId, sequence);
+    for (const request of report.requests) this.#nested.onRequest(this.#link, report, request);
+    for (const sequence of report.parked) this.#onParked(batchId, sequence);
     const observed = new Map<TaskDefinition | string, { calls: number; micros: number }>();
+    const unstarted: Entry[] = [];
     for (const outcome of report.outcomes) {
       const entry = this.#outstanding.get(outcome.sequence);
       if (entry === undefined) continue; // Settled already, by another delivery: the first outcome won.
-      if (ENDED_BY_DEATH.has(outcome.kind)) {
-        if (entry.batchId === report.batchId) this.#died(entry, outcome);
+      if (outcome.kind === "unstarted" || ENDED_BY_DEATH.has(outcome.kind)) {
+        if (entry.batchId !== batchId) continue;
+        if (outcome.kind === "unstarted") unstarted.push(entry);
+        else this.#died(entry, outcome);
         continue;
       }
       const { taskKey } = entry;
@@ -190,22 +272,33 @@ export class Dispatcher {
       sum.calls++;
       sum.micros += outcome.durationMicros;
       this.#withdraw(entry);
+      if (outcome.kind === "returned") this.#unblock(entry, batchId);
       entry.settleRaw(outcome);
     }
     for (const [key, { calls, micros }] of observed) this.#durations.observe(key, calls, micros / 1000);
+    this.#sendAgain(unstarted);
     this.#flush();
+  }
+
+  /** Calls of the same batch may start now. */
+  #unblock(entry: Entry, batchId: string): void {
+    for (const dependent of dependentsOf(entry) ?? [])
+      if (dependent.batchId === batchId)
+        this.#outstanding.changeParked(dependent, () => {
+          dependent.blockedBy--;
+        });
   }
 
   #onParked(batchId: string, sequence: number): void {
     const entry = this.#outstanding.get(sequence);
     if (entry?.batchId !== batchId) return;
-    this.#changeParked(entry, () => {
+    this.#outstanding.changeParked(entry, () => {
       entry.isIdle = true;
     });
   }
 
   #onLost(batchId: string, reason: string): void {
-    const lost = this.#entriesOf(batchId);
+    const lost = this.#outstanding.of(batchId);
     const error = new WorkerLostError(reason);
     // One that waited for calls of its own is hardly to blame: it is rather one of those that ended the worker.
     for (const entry of lost) this.#crashed(entry, error, lost.length === 1 && !entry.isAwaitingAnswer);
@@ -214,151 +307,46 @@ export class Dispatcher {
 
   /** The batch was taken back on behalf of some of its calls. */
   #onWithdrawn(batchId: string): void {
-    const entries = this.#entriesOf(batchId);
-    for (const entry of entries) this.#withdraw(entry);
-    this.#sendAgain(entries);
-  }
-
-  #entriesOf(batchId: string): Entry[] {
-    const sequences = [...(this.#batches.get(batchId) ?? [])];
-    return sequences.flatMap((sequence) => this.#outstanding.get(sequence) ?? []);
+    this.#sendAgain(this.#outstanding.of(batchId));
   }
 
   #died(entry: Entry, { kind, payload }: RawOutcome): void {
     if (kind !== "lost") this.#crashed(entry, decodeError(payload) as Error, kind === "crashed");
-    else {
-      this.#withdraw(entry);
-      this.#sendAgain([entry]);
-    }
+    else this.#sendAgain([entry]);
   }
 
   /** The call was, or may have been, in a thread or process when it died. @param isBlamed nothing else was in it */
   #crashed(entry: Entry, error: Error, isBlamed: boolean): void {
     this.#withdraw(entry);
+    if (isStillForeseen(entry)) return; // It cannot have begun.
     if (isBlamed) entry.crashes++;
     else entry.suspicions++;
-    if (entry instanceof NestedEntry)
-      this.#nestedCrashes.set(entry.taskRunId, { crashes: entry.crashes, error });
+    if (entry instanceof NestedEntry) this.#nested.crashed(entry, error);
     const { crashes, suspicions, crashRetries } = entry;
     if (entry.isCancelled) entry.settle({ type: "cancelled" });
     else if (crashes > crashRetries || suspicions > MOST_SUSPICIONS * (crashRetries + 1))
       entry.settle({ type: "crashed", error });
-    else this.#suspects.push(entry);
+    else this.#waiting.suspect(entry);
   }
 
   /** Calls that are none the worse for where they have been: ahead of those that wait. */
   #sendAgain(entries: readonly Entry[]): void {
-    for (const entry of entries) if (entry.isCancelled) entry.settle({ type: "cancelled" });
-    const others = entries.filter(({ isCancelled }) => !isCancelled);
-    for (const entry of others.reverse()) {
-      const queue = entry instanceof NestedEntry ? this.#nested : this.#backlog;
-      queue.prepend(entry, entry.priority);
+    if (entries.length === 0) return;
+    for (const entry of entries) {
+      this.#withdraw(entry);
+      if (entry.isCancelled) entry.settle({ type: "cancelled" });
     }
+    // What is only foreseen goes with what it waits for, or is submitted when that has ended.
+    this.#waiting.prepend(entries.filter((entry) => !entry.isCancelled && !isStillForeseen(entry)));
     this.#planFlush();
   }
 
   /** Takes a call out of its batch and out of the window. What it asked for, nobody waits for any more. */
   #withdraw(entry: Entry): void {
     const batchId = entry.batchId as string;
-    entry.batchId = undefined;
-    this.#outstanding.delete(entry.sequence);
-    if (entry.isParked) this.#parked--;
-    else this.#outstandingMs -= entry.costMs;
-    entry.isIdle = false;
-    if (this.#outstanding.size === 0) this.#outstandingMs = 0; // Sums of fractions drift.
-    if (entry.nested !== undefined) this.#abandonNested(entry);
-    const batch = this.#batches.get(batchId);
-    batch?.delete(entry.sequence);
-    if (batch?.size === 0) {
-      this.#batches.delete(batchId);
-      this.#link.release(batchId);
-    }
-  }
-
-  // ---- Calls of calls --------------------------------------------------------------------------------------------
-
-  #onRequest({ batchId, workerId }: Report, { sequence, id, body }: CallRequest): void {
-    const entry = this.#outstanding.get(sequence);
-    if (entry?.batchId !== batchId) return; // It has ended meanwhile.
-    let request: Request;
-    try {
-      request = decodeRequest(body);
-    } catch (error) {
-      if (!(error instanceof DecodeError)) throw error;
-      processLogger().error({ err: error }, "a request of a call could not be read and was left out");
-      return;
-    }
-    entry.nested ??= { unanswered: 0, calls: new Map(), resources: new Map() };
-    const { nested } = entry;
-    if (request.type === "cancel") {
-      nested.resources.get(request.id)?.();
-      const call = nested.calls.get(request.id);
-      if (call !== undefined) (call.lane ?? this).#cancel(call);
-      return;
-    }
-    if (id > 0) this.#changeParked(entry, () => nested.unanswered++);
-    const answer = (body: Uint8Array) => {
-      if (entry.nested !== nested) return; // The call has ended meanwhile.
-      this.#changeParked(entry, () => nested.unanswered--);
-      this.#link.answer(workerId, { batchId, sequence, id, body });
-    };
-    if (request.type !== "submit") serveRequest(id, request, entry.services, nested, answer);
-    else {
-      const call = new NestedEntry(entry, request, (outcome) => {
-        nested.calls.delete(id);
-        answer(encodeOutcome(outcome));
-      });
-      nested.calls.set(id, call);
-      const { laneOf } = this.#options;
-      if (request.queue === "" || laneOf === undefined) this.#adopt(call);
-      else
-        laneOf(request.queue).then(
-          (lane) => lane.#adopt(call),
-          (error: Error) => call.settle({ type: "crashed", error }),
-        );
-    }
-  }
-
-  /** Takes on a call that a running call has made: here, or for another queue in another dispatcher of the flow run. */
-  #adopt(call: NestedEntry): void {
-    call.lane = this;
-    call.sequence = this.#nextSequence++;
-    if (call.isCancelled) return; // It has settled while its lane was opened.
-    this.#planFlush();
-    const known = this.#nestedCrashes.get(call.taskRunId);
-    call.crashes = known?.crashes ?? 0;
-    if (known === undefined || known.crashes <= call.crashRetries) this.#nested.push(call, call.priority);
-    else queueMicrotask(() => call.settle({ type: "crashed", error: known.error }));
-  }
-
-  #changeParked(entry: Entry, change: () => void): void {
-    const before = entry.isParked;
-    change();
-    if (entry.isParked === before) return;
-    this.#parked += before ? -1 : 1;
-    this.#outstandingMs += before ? entry.costMs : -entry.costMs;
-  }
-
-  #abandonNested(entry: Entry): void {
-    const { calls, resources } = entry.nested as Nested;
-    entry.nested = undefined; // First: nobody is answered any more.
-    for (const call of calls.values()) (call.lane ?? this).#cancel(call);
-    for (const end of [...resources.values()]) end();
-  }
-
-  #cancel(entry: Entry): void {
-    if (entry.isCancelled || entry.isSettled) return;
-    entry.isCancelled = true;
-    const { batchId, sequence } = entry;
-    if (batchId === undefined) {
-      // It stays where it waits, and is left out when its turn comes.
-      queueMicrotask(() => entry.isSettled || entry.settle({ type: "cancelled" }));
-      return;
-    }
-    if (this.#cancellations.size === 0) queueMicrotask(() => this.#sendCancellations());
-    const others = this.#cancellations.get(batchId);
-    if (others === undefined) this.#cancellations.set(batchId, [sequence]);
-    else others.push(sequence);
+    const isEmpty = this.#outstanding.remove(entry);
+    this.#nested.abandon(entry);
+    if (isEmpty) this.#link.release(batchId);
   }
 
   #sendCancellations(): void {
@@ -376,22 +364,23 @@ export class Dispatcher {
   }
 
   get #unsettled(): number {
-    return this.#backlog.size + this.#nested.size + this.#suspects.size + this.#outstanding.size;
+    return this.#waiting.size + this.#outstanding.size;
   }
 
   /** No worker came. Calls in the broker wait as well: their batches are not released, the link takes them out when it closes. */
   #giveUpAll(error: Error): void {
-    const waiting = [...this.#nested.takeAll(), ...this.#backlog.takeAll()];
-    const all = [...this.#outstanding.values(), ...this.#suspects.take(this.#suspects.size), ...waiting];
-    this.#outstanding.clear();
-    this.#outstandingMs = 0;
-    this.#parked = 0;
-    this.#batches.clear();
-    for (const entry of all) {
-      entry.batchId = undefined;
+    for (const entry of [...this.#outstanding.takeAll(), ...this.#waiting.takeAll()]) {
       entry.nested = undefined;
-      if (!entry.isSettled)
+      if (!entry.isSettled && !isStillForeseen(entry))
         entry.settle(entry.isCancelled ? { type: "cancelled" } : { type: "crashed", error });
     }
   }
+}
+
+function dependentsOf(entry: Entry): readonly LocalEntry[] | undefined {
+  return entry instanceof LocalEntry ? entry.dependents : undefined;
+}
+
+function isStillForeseen(entry: Entry): boolean {
+  return entry instanceof LocalEntry && !entry.isSubmitted;
 }

@@ -1,4 +1,4 @@
-import type { Call, Outcome } from "@millrace/core";
+import type { Call, Outcome, UpstreamRun } from "@millrace/core";
 import type { RunServices, TaskDefinition } from "@millrace/core/internal";
 import type { BatchBuilder } from "./batch-builder.ts";
 import type { Dispatcher } from "./dispatcher.ts";
@@ -18,6 +18,10 @@ export abstract class Entry {
   costMs = 0;
   /** Was it seen to await something while its thread was idle? */
   isIdle = false;
+  /** For how many calls of its batch it waits. */
+  blockedBy = 0;
+  /** How often a worker was asked to hand it back, if it has not started. */
+  handBacks = 0;
   isCancelled = false;
   isSettled = false;
   /** What the call has asked for and not got, or holds: set with its first request. */
@@ -38,9 +42,9 @@ export abstract class Entry {
   abstract settleRaw(outcome: RawOutcome): void;
   abstract settle(outcome: Outcome): void;
 
-  /** Does it wait, for an answer such as the end of a call of its own, or for a network? Then it keeps no thread busy. */
+  /** Does it wait, for another call, for an answer to what it has asked, or for a network? Then it keeps no thread busy. */
   get isParked(): boolean {
-    return this.isIdle || this.isAwaitingAnswer;
+    return this.blockedBy > 0 || this.isIdle || this.isAwaitingAnswer;
   }
 
   get isAwaitingAnswer(): boolean {
@@ -61,10 +65,22 @@ export interface Nested {
 /** A call of a run in this process. */
 export class LocalEntry extends Entry {
   readonly call: Call;
+  readonly dispatcher: Dispatcher;
+  /** False: the call is foreseen, and its run still waits for others. */
+  isSubmitted: boolean;
+  /** What a foreseen call waits for. */
+  readonly upstream: readonly UpstreamRun[];
+  /** Foreseen calls that wait for this one. */
+  dependents: LocalEntry[] | undefined;
+  /** How it ended, when its run does not know yet that it could start. */
+  early: Outcome | undefined;
 
-  constructor(sequence: number, call: Call) {
+  constructor(dispatcher: Dispatcher, sequence: number, call: Call, upstream?: readonly UpstreamRun[]) {
     super(sequence);
+    this.dispatcher = dispatcher;
     this.call = call;
+    this.upstream = upstream ?? NONE;
+    this.isSubmitted = upstream === undefined;
   }
 
   get taskKey(): TaskDefinition {
@@ -83,8 +99,22 @@ export class LocalEntry extends Entry {
     return this.call.scope.owner.services;
   }
 
+  /** The calls that have not ended and that it waits for; undefined when it will not run, or cannot go along with them. */
+  unfinished(): LocalEntry[] | undefined {
+    if (this.isSubmitted || this.isSettled || this.isCancelled || this.batchId !== undefined)
+      return undefined;
+    const unfinished: LocalEntry[] = [];
+    for (const run of this.upstream) {
+      if (run.isFinal()) {
+        if (!run.lets(false)) return undefined;
+      } else if (run.ticket instanceof LocalEntry) unfinished.push(run.ticket);
+      else return undefined; // It is about to be final: its value is kept just now, or it is tried again later.
+    }
+    return unfinished;
+  }
+
   addTo(builder: BatchBuilder): void {
-    builder.add(this.sequence, this.call);
+    builder.add(this.sequence, this.call, this.unfinished() ?? NONE);
   }
 
   settleRaw(outcome: RawOutcome): void {
@@ -93,9 +123,15 @@ export class LocalEntry extends Entry {
 
   settle(outcome: Outcome): void {
     this.isSettled = true;
-    this.call.settle(outcome);
+    if (!this.isSubmitted) this.early = outcome;
+    else {
+      if (outcome.type === "returned") this.call.ticket = undefined; // The run may be kept for long.
+      this.call.settle(outcome);
+    }
   }
 }
+
+const NONE: readonly never[] = [];
 
 /** A call that a running call has made: its values stay the bytes that they are. */
 export class NestedEntry extends Entry {

@@ -69,6 +69,12 @@ export class MemoryBroker implements Broker {
   }
 
   /** @internal */
+  handBack(batchId: string): void {
+    for (const worker of this.#workers.values())
+      if (worker.holds(batchId)) worker.handlers.onHandBack(batchId);
+  }
+
+  /** @internal */
   answer(workerId: string, answer: CallAnswer): void {
     this.#workers.get(workerId)?.handlers.onAnswer(answer);
   }
@@ -122,6 +128,10 @@ class MemoryRunner implements RunnerLink {
 
   cancel(batchId: string, sequences: readonly number[]): void {
     queueMicrotask(() => this.#broker.cancel(batchId, this.runnerId, sequences));
+  }
+
+  handBack(batchId: string): void {
+    queueMicrotask(() => this.#broker.handBack(batchId));
   }
 
   answer(workerId: string, answer: CallAnswer): void {

@@ -6,15 +6,25 @@ import type { CallAnswer } from "./messages.ts";
 export type WorkerMessage =
   /** These calls of the batch are to end. */
   | { readonly type: "cancel"; readonly batchId: string; readonly sequences: readonly number[] }
+  /** Calls of the batch that have not started are to go back: others have time for them. */
+  | { readonly type: "hand-back"; readonly batchId: string }
   | ({ readonly type: "answer" } & CallAnswer);
 
-const TYPES = ["cancel", "answer"] as const;
+const TYPES = ["cancel", "answer", "hand-back"] as const;
 
 export function encodeWorkerMessage(message: WorkerMessage): Uint8Array {
-  const { type, batchId } = message;
-  const rest =
-    type === "cancel" ? [message.sequences, 0, NOTHING] : [[message.sequence], message.id, message.body];
-  return packMessage([WIRE_VERSION, TYPES.indexOf(type), batchId, ...rest]);
+  return packMessage([WIRE_VERSION, TYPES.indexOf(message.type), message.batchId, ...detailsOf(message)]);
+}
+
+function detailsOf(message: WorkerMessage): readonly unknown[] {
+  switch (message.type) {
+    case "cancel":
+      return [message.sequences, 0, NOTHING];
+    case "answer":
+      return [[message.sequence], message.id, message.body];
+    case "hand-back":
+      return [[], 0, NOTHING];
+  }
 }
 
 /** @throws DecodeError unless the bytes are a whole message of this version */
@@ -28,6 +38,8 @@ export function decodeWorkerMessage(bytes: Uint8Array): WorkerMessage {
     case "answer":
       if (sequence === undefined) return refuse("the call that asked", "none");
       return { type: "answer", batchId: asText(batchId), sequence, id: asCount(id), body: asBytes(body) };
+    case "hand-back":
+      return { type: "hand-back", batchId: asText(batchId) };
     default:
       return refuse("a kind of message to a worker", type);
   }

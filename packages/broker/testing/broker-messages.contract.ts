@@ -4,6 +4,30 @@ import { ALL_BYTES, encoded, sampleReport } from "./samples.ts";
 
 /** The part of the brokers' contract that is about what a runner says of batches that it has sent. */
 export function describeMessages({ joinRunner, joinWorker }: BrokerHarness): void {
+  describe("a batch that is to hand back calls", () => {
+    test("has its worker told, and no other", async () => {
+      const [runner, worker, other] = await Promise.all([joinRunner(), joinWorker(), joinWorker()]);
+      runner.send();
+      const delivery = await worker.take();
+      runner.link.handBack(delivery.batch.id);
+      await worker.until(() => worker.handBacks.length === 1);
+      expect([worker.handBacks, other.handBacks]).toEqual([[delivery.batch.id], []]);
+      delivery.report(sampleReport(delivery.batch.id, { kind: "unstarted" }));
+      delivery.finish();
+      await runner.until(() => runner.reports.length === 1);
+    });
+
+    test("is left alone when no worker has it", async () => {
+      const runner = await joinRunner();
+      const batch = runner.send();
+      runner.link.handBack(batch.id);
+      const worker = await joinWorker();
+      expect((await worker.serveOne()).id).toBe(batch.id);
+      await runner.until(() => runner.reports.length === 1);
+      expect([worker.handBacks, runner.withdrawn, runner.lost]).toEqual([[], [], []]);
+    });
+  });
+
   describe("a batch of which calls are cancelled", () => {
     test("is taken out of the queue when no worker has it, and no one gets it", async () => {
       const runner = await joinRunner();

@@ -1,4 +1,4 @@
-import type { Call, Outcome } from "@millrace/core";
+import { type Call, type Outcome, TaskFuture, type UpstreamRun } from "@millrace/core";
 import { defaultServices, EncodedValue, TASK_DEFAULTS, type TaskDefinition } from "@millrace/core/internal";
 
 /** A task of the module that asks for it. */
@@ -19,9 +19,10 @@ export function taskOf(
 
 let count = 0;
 
-/** A call that remembers how it was settled, each time. */
-export class TestCall implements Call {
-  readonly hasInputs = false;
+/** A call that remembers how it was settled, each time. It stands for its run as well, for calls that wait for that. */
+export class TestCall implements Call, UpstreamRun {
+  /** Is the run completed? */
+  isDone = false;
   ticket: unknown;
   readonly scope = {
     id: "scope",
@@ -42,6 +43,7 @@ export class TestCall implements Call {
   readonly number = ++count;
   readonly taskRunId = `scope-${this.number}`;
   readonly taskRunName = `task-${this.number}`;
+  readonly hasInputs: boolean;
   readonly task: TaskDefinition;
   readonly args: readonly unknown[];
   readonly outcomes: Outcome[] = [];
@@ -52,9 +54,18 @@ export class TestCall implements Call {
   constructor(task: TaskDefinition, ...args: unknown[]) {
     this.task = task;
     this.args = args;
+    this.hasInputs = args.some((arg) => arg instanceof TaskFuture);
     this.settled = new Promise((resolve) => {
       this.#resolve = resolve;
     });
+  }
+
+  isFinal(): boolean {
+    return this.isDone;
+  }
+
+  lets(): boolean {
+    return this.isDone;
   }
 
   settle(outcome: Outcome): void {

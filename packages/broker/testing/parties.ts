@@ -72,6 +72,7 @@ export class TestWorker {
   link!: WorkerLink;
   /** What the runners of its batches have said to it. */
   readonly cancelled: { batchId: string; sequences: readonly number[] }[] = [];
+  readonly handBacks: string[] = [];
   readonly answers: CallAnswer[] = [];
   readonly #conditions = new Conditions();
 
@@ -81,6 +82,7 @@ export class TestWorker {
       { workerId, threads },
       {
         onCancel: (batchId, sequences) => worker.#note(worker.cancelled, { batchId, sequences }),
+        onHandBack: (batchId) => worker.#note(worker.handBacks, batchId),
         onAnswer: (answer) => worker.#note(worker.answers, answer),
       },
     );

@@ -8,6 +8,7 @@ export class ScriptedBroker implements Broker {
   readonly sent: Batch[] = [];
   readonly released: string[] = [];
   readonly cancelled: { batchId: string; sequences: readonly number[] }[] = [];
+  readonly handedBack: string[] = [];
   readonly answers: { workerId: string; answer: CallAnswer }[] = [];
   isLeft = false;
   #handlers!: RunnerHandlers;
@@ -24,6 +25,10 @@ export class ScriptedBroker implements Broker {
       release: (batchId) => void this.released.push(batchId),
       cancel: (batchId, sequences) => {
         this.cancelled.push({ batchId, sequences });
+        this.#waiting?.();
+      },
+      handBack: (batchId) => {
+        this.handedBack.push(batchId);
         this.#waiting?.();
       },
       answer: (workerId, answer) => {
@@ -47,9 +52,13 @@ export class ScriptedBroker implements Broker {
     return this.#counted(this.sent, batches);
   }
 
-  /** The same for requests to cancel, and for answers. */
+  /** The same for requests to cancel and to hand back, and for answers. */
   cancels(count: number): Promise<ScriptedBroker["cancelled"][number]> {
     return this.#counted(this.cancelled, count);
+  }
+
+  handsBack(count: number): Promise<string> {
+    return this.#counted(this.handedBack, count);
   }
 
   async answered(count: number): Promise<CallAnswer> {

@@ -42,6 +42,6 @@ export { type Task, task } from "./task.ts";
 export type { CacheKeyFn, RetryCondition } from "./task-definition.ts";
 export { taskInputHash } from "./task-input-hash.ts";
 export type { TaskCallOptions, TaskOptions } from "./task-options.ts";
-export type { Call, Outcome, RunnerSession, TaskRunner } from "./task-runner.ts";
+export type { Call, Outcome, RunnerSession, TaskRunner, UpstreamRun } from "./task-runner.ts";
 export type { ArgumentsOrFutures, OrFuture, Resolved } from "./types.ts";
 export { asCompleted, type FinalFuture, type WaitOptions, type WaitResult, wait } from "./waiting.ts";

@@ -109,6 +109,21 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
     }
     this.emit();
     if (this.waitingFor === 0) this.upstreamIsFinal();
+    else if (this.isForeseeable()) {
+      const runs = this.upstream?.flatMap(({ futures }) => futures.map(({ run }) => run)) ?? [];
+      this.scope.session.foresee?.(this, [...new Set(runs)]);
+    }
+  }
+
+  /** Will nothing but the ends of the runs upstream decide whether the run is executed? */
+  private isForeseeable(): boolean {
+    const { task, upstream = [] } = this;
+    if (this.scope.session.foresee === undefined) return false;
+    if (task.cacheKeyFn !== undefined || task.taskRunName !== undefined) return false;
+    return (
+      this.neededLimits().length === 0 &&
+      upstream.every(({ tolerated, unfit }) => tolerated.size + unfit.length === 0)
+    );
   }
 
   /** One of the runs upstream is final. */
@@ -149,14 +164,16 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
 
   /** Takes the slots that the run's tags need, and then executes. A run that is tried again takes them again. */
   private beginAttempt(): void {
-    const { owner } = this.scope;
-    const { limiter } = owner.services;
-    const limits =
-      this.tags.length === 0
-        ? this.tags
-        : this.tags.filter((tag) => limiter.isLimited(tag) && !owner.heldLimits.includes(tag));
+    const limits = this.neededLimits();
     if (limits.length === 0) this.execute();
     else void this.executeInSlots(limits);
+  }
+
+  /** The tags of which the run needs slots. */
+  private neededLimits(): readonly string[] {
+    if (this.tags.length === 0) return this.tags;
+    const { heldLimits, services } = this.scope.owner;
+    return this.tags.filter((tag) => services.limiter.isLimited(tag) && !heldLimits.includes(tag));
   }
 
   private async executeInSlots(names: readonly string[]): Promise<void> {
@@ -269,8 +286,9 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
   cancel(message: string): void {
     if (this.isFinal() || this.extras?.cancelMessage !== undefined) return;
     this.extra().cancelMessage = message;
-    if (this.type === "RUNNING" && this.settledAttempt < this.attempt) this.scope.session.cancel(this);
-    else this.finishCancelled();
+    const isWithRunner = this.type === "RUNNING" && this.settledAttempt < this.attempt;
+    if (isWithRunner || this.ticket !== undefined) this.scope.session.cancel(this);
+    if (!isWithRunner) this.finishCancelled();
   }
 
   private finishCancelled(): void {

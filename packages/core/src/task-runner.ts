@@ -21,9 +21,15 @@ export interface RunnerSession extends SessionServices {
    */
   submit(call: Call): void;
   /**
+   * Tells of a call that will be submitted once all of these runs have completed, so that it can be sent along with
+   * them: it may be executed as soon as they have returned, but its outcome counts only when it has been submitted.
+   * Left out: the runner wants to hear of calls that can start, and of no others.
+   */
+  foresee?(call: Call, upstream: readonly UpstreamRun[]): void;
+  /**
    * Asks for the end of a call that was submitted: it is dropped when it waits; when it runs, its signal fires, and
    * where the runner can, it is stopped should it go on. Its outcome is `cancelled`, unless it ended in another way
-   * first. A call that has settled is left alone. Returns at once, never throws.
+   * first. A call that has settled is left alone; one that was only foreseen is forgotten. Returns at once, never throws.
    */
   cancel(call: Call): void;
   /** Ends the session, when every submitted call has settled. Never rejects; safe to call twice. */
@@ -46,6 +52,15 @@ export interface Call extends AttemptInfo {
   /** For the runner's own use, while the call is with it. */
   ticket: unknown;
   settle(outcome: Outcome): void;
+}
+
+/** A run that a foreseen call waits for. */
+export interface UpstreamRun {
+  /** What the runner keeps of the run's call, while that is with it. */
+  readonly ticket?: unknown;
+  isFinal(): boolean;
+  /** Now that it is final: may a call that needs its value start? */
+  lets(isFailureAllowed: boolean): boolean;
 }
 
 /** What the calls made inside one run have in common. */

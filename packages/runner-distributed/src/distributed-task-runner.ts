@@ -10,6 +10,7 @@ import {
   readSettings,
   type SessionServices,
   type TaskRunner,
+  type UpstreamRun,
 } from "@millrace/core";
 import { currentProjectRoot, rules } from "@millrace/core/internal";
 import { ambientCluster, ambientSession } from "@millrace/worker";
@@ -161,6 +162,10 @@ class DistributedSession implements RunnerSession {
 
   submit(call: Call): void {
     this.#lanes.submit(call);
+  }
+
+  foresee(call: Call, upstream: readonly UpstreamRun[]): void {
+    this.#lanes.foresee(call, upstream);
   }
 
   cancel(call: Call): void {

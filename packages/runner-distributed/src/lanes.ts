@@ -1,5 +1,5 @@
 import { type Broker, Dispatcher } from "@millrace/broker";
-import type { Call } from "@millrace/core";
+import type { Call, UpstreamRun } from "@millrace/core";
 
 export interface LanesOptions {
   readonly broker: Broker;
@@ -32,6 +32,11 @@ export class Lanes {
         (lane) => lane.submit(call),
         (error: Error) => call.settle({ type: "crashed", error }),
       );
+  }
+
+  /** A call for another lane is left to be submitted when it can start. */
+  foresee(call: Call, upstream: readonly UpstreamRun[]): void {
+    if (this.#otherFor(call) === undefined) this.#main.foresee(call, upstream);
   }
 
   cancel(call: Call): void {

@@ -54,6 +54,8 @@ export class CallRunner {
   readonly #running = new Set<RunningCall>();
   /** Calls that ended before their turn. */
   readonly #dropped = new Set<BatchCall>();
+  /** The call that has its turn and waits for others of its chunk. */
+  #undecided: Pick<RunningCall, "batch" | "call"> | undefined;
   /** The call whose module is being loaded. */
   #loading: RunningCall | undefined;
   /** The call that keeps others from starting. */
@@ -85,7 +87,7 @@ export class CallRunner {
     if (running !== undefined) running.attempt?.cancel("The task run was cancelled.");
     else if (this.#loading !== undefined && isIt(this.#loading)) this.#loading.drop();
     else {
-      const waiting = this.#waitingIn(batchId).find(isIt);
+      const waiting = [this.#undecided ?? [], ...this.#waitingIn(batchId)].flat().find(isIt);
       if (waiting !== undefined) this.#drop([waiting], CANCELLED);
     }
   }
@@ -99,11 +101,16 @@ export class CallRunner {
   }
 
   #waitingIn(batchId: string): Pick<RunningCall, "batch" | "call">[] {
-    return this.#chunks.flatMap((batch, index) => {
-      if (batch.id !== batchId) return [];
-      const calls = index === 0 ? batch.calls.slice(this.#turn) : batch.calls;
-      return calls.filter((call) => !this.#dropped.has(call)).map((call) => ({ batch, call }));
-    });
+    const { state } = this.#options;
+    const waiting: Pick<RunningCall, "batch" | "call">[] = [];
+    let number = state.started; // Of the next call to have its turn.
+    for (const [index, batch] of this.#chunks.entries()) {
+      for (const call of index === 0 ? batch.calls.slice(this.#turn) : batch.calls) {
+        const isHere = !state.isClaimed(number++) && !this.#dropped.has(call);
+        if (isHere && batch.id === batchId) waiting.push({ batch, call });
+      }
+    }
+    return waiting;
   }
 
   #drop(calls: readonly Pick<RunningCall, "batch" | "call">[], outcome: RawOutcome): void {
@@ -181,15 +188,22 @@ export class CallRunner {
 
   /** The call may start. Resolves when another may; returns undefined when it may at once. */
   #takeTurn(batch: Batch, call: BatchCall): Promise<void> | undefined {
-    const number = this.#options.state.start();
+    const { state } = this.#options;
+    const number = state.start();
+    // It was taken back: another thread has it. What it waits for may never end here.
+    if (state.isClaimed(number)) return undefined;
     const values = this.#values.get(batch);
     if (values === undefined || values.isDecided(call)) return this.#execute(batch, call, number);
     this.flush();
-    return values.decided(call).then(() => this.#execute(batch, call, number));
+    this.#undecided = { batch, call };
+    return values.decided(call).then(() => {
+      this.#undecided = undefined;
+      return this.#execute(batch, call, number);
+    });
   }
 
   #execute(batch: Batch, call: BatchCall, number: number): Promise<void> | undefined {
-    if (!this.#options.state.claim(number)) return undefined; // It was taken back: another thread has it.
+    if (!this.#options.state.claim(number)) return undefined; // Taken back while it waited.
     if (this.#dropped.size > 0 && this.#dropped.delete(call)) return undefined;
     const values = this.#values.get(batch);
     const inputs = values === undefined ? (call.inputs as readonly Uint8Array[]) : values.inputsOf(call);
@@ -269,12 +283,9 @@ export class CallRunner {
   /** Resolves when the call, which awaits something, leaves room for another beside it. */
   async #waits(running: RunningCall, task: TaskDefinition): Promise<void> {
     if (this.#waitingTasks.has(task)) await new Promise(setImmediate);
-    else {
-      await new Promise<void>((resolve) => this.#idleWatch.watch(resolve));
-      while (this.#isFull) await this.#fewer.wait();
-      if (this.#running.has(running)) this.#outbox.parked(running.batch.id, running.call.sequence);
-    }
+    else await new Promise<void>((resolve) => this.#idleWatch.watch(resolve));
     while (this.#isFull) await this.#fewer.wait();
+    if (this.#running.has(running)) this.#outbox.parked(running.batch.id, running.call.sequence);
   }
 
   get #isFull(): boolean {

@@ -32,8 +32,8 @@ export interface Executor {
    */
   cancel(batchId: string, sequences: readonly number[]): void;
   /**
-   * Ends calls of a batch that have not started, with the outcome `unstarted`: they are to run elsewhere. When none has
-   * started, one is kept at least.
+   * Ends calls of a batch that have not started, with the outcome `unstarted`: they are to run elsewhere. One is kept
+   * when nothing else goes on here.
    */
   handBack(batchId: string): void;
   /** Hands an answer to the call that asked. */

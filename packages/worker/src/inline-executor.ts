@@ -31,6 +31,8 @@ export class InlineExecutor implements Executor {
   readonly #loader: ModuleLoader;
   readonly #runner: CallRunner;
   readonly #hideCalls: () => void;
+  readonly #state = new ThreadState();
+  #taken = 0;
   #workerId = "";
   #isClosed = false;
 
@@ -44,7 +46,7 @@ export class InlineExecutor implements Executor {
       workerId: () => this.#workerId,
       mostCalls: callsPerThread,
       send: (report) => this.#onReport(report),
-      state: new ThreadState(),
+      state: this.#state,
       onRoom: () => this.#changed.fire(),
       onGoesOn: () => {}, // Code on this event loop cannot be stopped.
       onEnded: () => {},
@@ -61,6 +63,7 @@ export class InlineExecutor implements Executor {
   execute(batch: Batch, onReport: (report: EncodedReport, isLast: boolean) => void): void {
     if (this.#isClosed) return;
     this.#executions.set(batch.id, { remaining: batch.calls.length, onReport });
+    for (let call = 0; call < batch.calls.length; call++) this.#state.offer(this.#taken++);
     this.#runner.accept(batch);
   }
 

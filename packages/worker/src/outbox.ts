@@ -45,14 +45,18 @@ export class Outbox {
   /** Goes out at the end of the turn, so that the calls of a loop of submits go up together. */
   ask(batchId: string, request: CallRequest): void {
     this.turnTo(batchId);
-    if (this.#requests.length === 0) setImmediate(() => this.flush());
+    this.#flushSoon();
     this.#requests.push(request);
   }
 
   parked(batchId: string, sequence: number): void {
     this.turnTo(batchId);
+    this.#flushSoon();
     this.#parked.push(sequence);
-    this.flush();
+  }
+
+  #flushSoon(): void {
+    if (this.#requests.length + this.#parked.length === 0) setImmediate(() => this.flush());
   }
 
   /** What has ended goes out before the next call starts, unless something went out only just now. */

@@ -108,9 +108,9 @@ export class ThreadExecutor implements Executor {
     const unstarted = [...execution.calls.values()].filter(
       ({ slot, waitsFor }) => slot === undefined && waitsFor === 0,
     );
-    // Each delivery gets one call further at least, or a batch could go round for ever.
-    const hasBegun = [...execution.calls.values()].some(({ slot }) => slot !== undefined);
-    this.#endHere(hasBegun ? unstarted : unstarted.slice(1), "unstarted");
+    // Something goes on here at any rate, or a batch could go round for ever.
+    const isBusy = this.#threads.slots.some(({ inFlight }) => inFlight.size > 0);
+    this.#endHere(isBusy ? unstarted : unstarted.slice(1), "unstarted");
     this.#onChange();
   }
 
@@ -121,7 +121,7 @@ export class ThreadExecutor implements Executor {
 
   hasRoom(): boolean {
     if (this.#isClosed || this.#ready.size >= this.threads) return false;
-    return this.#threads.slots.some((slot) => slot.isOpen && slot.busyMs < 2 * AHEAD_MS);
+    return this.#threads.slots.some((slot) => slot.isOpen && !slot.isStuck && slot.busyMs < 2 * AHEAD_MS);
   }
 
   room(): Promise<void> {
@@ -195,17 +195,17 @@ export class ThreadExecutor implements Executor {
     this.#stuckTimer = setTimeout(() => {
       this.#stuckTimer = undefined;
       for (const [index, slot] of others.entries())
-        if (slot.reports === before[index] && slot.busyCalls > 1) slot.isStuck = this.#takeBack(slot) > 0;
+        if (slot.reports === before[index] && slot.busyCalls > 1) this.#takeBack(slot);
       this.#onChange();
     }, STUCK_AFTER_MS);
   }
 
-  /** Takes calls back that the thread has not started. @returns how many */
-  #takeBack(slot: ThreadSlot): number {
+  /** Takes calls back that the thread has not started; what it has started, it is stuck in until it reports. */
+  #takeBack(slot: ThreadSlot): void {
     const calls = slot.takeBack();
+    slot.isStuck = slot.busyCalls > 0;
     this.#endHere(calls.filter(isCancelled), "cancelled");
     this.#ready.prepend(calls.filter((pending) => !pending.isCancelled && pending.waitsFor === 0));
-    return calls.length;
   }
 
   // ---- In --------------------------------------------------------------------------------------------------------

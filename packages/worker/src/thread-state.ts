@@ -40,6 +40,10 @@ export class ThreadState {
     return Atomics.exchange(this.#claims, number % CLAIMS, 1) === 0;
   }
 
+  isClaimed(number: number): boolean {
+    return Atomics.load(this.#claims, number % CLAIMS) === 1;
+  }
+
   get awaiting(): number {
     return Atomics.load(this.#counts, 1);
   }

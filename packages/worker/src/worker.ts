@@ -44,6 +44,7 @@ export class Worker {
             executor.cancel(batchId, sequences);
             early.note(batchId, sequences);
           },
+          onHandBack: (batchId) => executor.handBack(batchId),
           onAnswer: (answer) => executor.answer(answer),
         },
       );

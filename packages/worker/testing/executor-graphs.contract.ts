@@ -107,15 +107,16 @@ export function describeGraphs({ executor, gate }: ExecutorHarness): void {
     });
 
     test("gives back what waits for that as well", async () => {
-      const [first, second] = [gate().path("a"), gate().path("b")];
-      const holds = Array.from({ length: executor().threads }, (): CallOf => ["hold", first]);
+      const paths = Array.from({ length: executor().threads }, (_, index) => gate().path(`${index}`));
+      const holds = paths.map((path): CallOf => ["hold", path]);
+      const second = gate().path("second");
       const place = holds.length;
       const batch = graph([...holds, ["hold", second], ["echo"]], { [place + 1]: { inputs: [place] } });
       const execution = new Execution(executor(), batch);
-      await gate().started([first]);
+      await gate().started(paths);
       executor().handBack(batch.id);
       await execution.until(() => execution.ended === 2);
-      gate().open(first);
+      gate().open(...paths);
       const kinds = await execution.kinds;
       expect(kinds.slice(-2)).toEqual(["unstarted", "unstarted"]);
     });

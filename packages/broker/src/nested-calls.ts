@@ -1,0 +1,103 @@
+import { DecodeError } from "@millrace/core";
+import { processLogger } from "@millrace/core/internal";
+import type { RunnerLink } from "./broker.ts";
+import { serveRequest } from "./call-services.ts";
+import type { Dispatcher } from "./dispatcher.ts";
+import { type Entry, type Nested, NestedEntry } from "./entries.ts";
+import type { CallRequest, Report } from "./messages.ts";
+import type { Outstanding } from "./outstanding.ts";
+import { decodeRequest, encodeOutcome, type Request } from "./requests.ts";
+
+export interface NestedCallsOptions {
+  readonly dispatcher: Dispatcher;
+  readonly outstanding: Outstanding;
+  /** Gives the dispatcher of the flow run for another queue. Left out: calls of all queues go to this one. */
+  readonly laneOf: ((queue: string) => Promise<Dispatcher>) | undefined;
+}
+
+/** What running calls ask of the flow's process: to run calls of theirs, and services. See docs/adr/0004-nested-calls.md. */
+export class NestedCalls {
+  readonly #dispatcher: Dispatcher;
+  readonly #outstanding: Outstanding;
+  readonly #laneOf: NestedCallsOptions["laneOf"];
+  /**
+   * The crashes of calls of calls, by task run id. When such a call kills the thread in which the one that made it waits,
+   * that one is run again and makes it again; it must not start from 0 each time.
+   */
+  readonly #crashes = new Map<string, { readonly crashes: number; readonly error: Error }>();
+
+  constructor({ dispatcher, outstanding, laneOf }: NestedCallsOptions) {
+    this.#dispatcher = dispatcher;
+    this.#outstanding = outstanding;
+    this.#laneOf = laneOf;
+  }
+
+  onRequest(link: RunnerLink, { batchId, workerId }: Report, { sequence, id, body }: CallRequest): void {
+    const entry = this.#outstanding.get(sequence);
+    if (entry?.batchId !== batchId) return; // It has ended meanwhile.
+    let request: Request;
+    try {
+      request = decodeRequest(body);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      processLogger().error({ err: error }, "a request of a call could not be read and was left out");
+      return;
+    }
+    entry.nested ??= { unanswered: 0, calls: new Map(), resources: new Map() };
+    const { nested } = entry;
+    if (request.type === "cancel") {
+      nested.resources.get(request.id)?.();
+      const call = nested.calls.get(request.id);
+      if (call !== undefined) (call.lane ?? this.#dispatcher).cancelEntry(call);
+      return;
+    }
+    if (id > 0) this.#outstanding.changeParked(entry, () => nested.unanswered++);
+    const answer = (body: Uint8Array) => {
+      if (entry.nested !== nested) return; // The call has ended meanwhile.
+      this.#outstanding.changeParked(entry, () => nested.unanswered--);
+      link.answer(workerId, { batchId, sequence, id, body });
+    };
+    if (request.type !== "submit") serveRequest(id, request, entry.services, nested, answer);
+    else this.#submit(entry, nested, id, request, answer);
+  }
+
+  #submit(
+    parent: Entry,
+    nested: Nested,
+    id: number,
+    request: Request & { readonly type: "submit" },
+    answer: (body: Uint8Array) => void,
+  ): void {
+    const call = new NestedEntry(parent, request, (outcome) => {
+      nested.calls.delete(id);
+      answer(encodeOutcome(outcome));
+    });
+    nested.calls.set(id, call);
+    if (request.queue === "" || this.#laneOf === undefined) this.#dispatcher.adopt(call);
+    else
+      this.#laneOf(request.queue).then(
+        (lane) => lane.adopt(call),
+        (error: Error) => call.settle({ type: "crashed", error }),
+      );
+  }
+
+  /** Gives the call the crashes of its run. @returns why it is to be run no more, if so */
+  recall(call: NestedEntry): Error | undefined {
+    const known = this.#crashes.get(call.taskRunId);
+    call.crashes = known?.crashes ?? 0;
+    return known === undefined || known.crashes <= call.crashRetries ? undefined : known.error;
+  }
+
+  crashed(call: NestedEntry, error: Error): void {
+    this.#crashes.set(call.taskRunId, { crashes: call.crashes, error });
+  }
+
+  /** Nobody waits any more for what the call has asked for. */
+  abandon(entry: Entry): void {
+    if (entry.nested === undefined) return;
+    const { calls, resources } = entry.nested;
+    entry.nested = undefined; // First: nobody is answered any more.
+    for (const call of calls.values()) (call.lane ?? this.#dispatcher).cancelEntry(call);
+    for (const end of [...resources.values()]) end();
+  }
+}

@@ -1,0 +1,101 @@
+import type { Entry } from "./entries.ts";
+import type { BatchProgress } from "./hand-back.ts";
+
+interface SentBatch {
+  readonly entries: Set<Entry>;
+  readonly sentAt: number;
+  hasReported: boolean;
+}
+
+/** The calls that are in the broker or with a worker, by the batches in which they travel. */
+export class Outstanding {
+  readonly #entries = new Map<number, Entry>();
+  readonly #batches = new Map<string, SentBatch>();
+  #busyMs = 0;
+  #parked = 0;
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Calls that keep a thread busy, or will. Parked ones wait, and keep none. */
+  get busyCalls(): number {
+    return this.#entries.size - this.#parked;
+  }
+
+  /** What those are expected to take. */
+  get busyMs(): number {
+    return this.#busyMs;
+  }
+
+  get(sequence: number): Entry | undefined {
+    return this.#entries.get(sequence);
+  }
+
+  /** The calls of a batch that have not settled. */
+  of(batchId: string): Entry[] {
+    return [...(this.#batches.get(batchId)?.entries ?? [])];
+  }
+
+  add(batchId: string, entries: readonly Entry[], now: number): void {
+    this.#batches.set(batchId, { entries: new Set(entries), sentAt: now, hasReported: false });
+    for (const entry of entries) {
+      entry.batchId = batchId;
+      this.#entries.set(entry.sequence, entry);
+      if (entry.isParked) this.#parked++;
+      else this.#busyMs += entry.costMs;
+    }
+  }
+
+  /** Takes a call out. @returns whether it was the last of its batch */
+  remove(entry: Entry): boolean {
+    const batchId = entry.batchId as string;
+    entry.batchId = undefined;
+    this.#entries.delete(entry.sequence);
+    if (entry.isParked) this.#parked--;
+    else this.#busyMs -= entry.costMs;
+    if (this.#entries.size === 0) this.#busyMs = 0; // Sums of fractions drift.
+    entry.isIdle = false;
+    entry.blockedBy = 0;
+    const { entries } = this.#batches.get(batchId) as SentBatch;
+    entries.delete(entry);
+    return entries.size === 0 && this.#batches.delete(batchId);
+  }
+
+  /** Makes a change that may park a call, or end that. */
+  changeParked(entry: Entry, change: () => void): void {
+    const before = entry.isParked;
+    change();
+    if (entry.isParked === before || entry.batchId === undefined) return;
+    this.#parked += before ? -1 : 1;
+    this.#busyMs += before ? entry.costMs : -entry.costMs;
+  }
+
+  /** What is known of each batch, for deciding which of them should hand calls back. */
+  *batches(): Iterable<BatchProgress> {
+    for (const [id, { entries, sentAt, hasReported }] of this.#batches) {
+      let busyCalls = 0;
+      let handBacks = 0;
+      for (const entry of entries) {
+        if (!entry.isParked) busyCalls++;
+        handBacks = Math.max(handBacks, entry.handBacks);
+      }
+      yield { id, busyCalls, sentAt, hasReported, handBacks };
+    }
+  }
+
+  reported(batchId: string): void {
+    const batch = this.#batches.get(batchId);
+    if (batch !== undefined) batch.hasReported = true;
+  }
+
+  takeAll(): Entry[] {
+    const all = [...this.#entries.values()];
+    this.#entries.clear();
+    this.#batches.clear();
+    this.#busyMs = 0;
+    this.#parked = 0;
+    for (const entry of all) entry.batchId = undefined;
+    return all;
+  }
+}
