@@ -26,13 +26,33 @@ export interface StartedRunner {
 
 const nothing = async () => {};
 
-function onCluster(name: string, makeCluster: () => LocalCluster): RunnerKind {
+export function onCluster(name: string, makeCluster: () => LocalCluster): RunnerKind {
   return {
     name,
     isDistributed: true,
     start: async () => {
       const cluster = await makeCluster().start();
       return { taskRunner: new DistributedTaskRunner({ cluster }), close: () => cluster.close() };
+    },
+  };
+}
+
+export function onStandingCluster(name: string, workers: number, threads: number): RunnerKind {
+  return {
+    name,
+    isDistributed: true,
+    start: async () => {
+      const namespace = uniqueNamespace();
+      const programs = await Promise.all(
+        Array.from({ length: workers }, () => startWorker(namespace, "--threads", `${threads}`)),
+      );
+      return {
+        taskRunner: new DistributedTaskRunner({ redis: inject("redisUrl"), namespace }),
+        close: async () => {
+          await Promise.all(programs.map(terminate));
+          await forgetNamespace(namespace);
+        },
+      };
     },
   };
 }
@@ -53,19 +73,5 @@ export const RUNNER_KINDS: readonly RunnerKind[] = [
     "distributed, local Redis cluster",
     () => new LocalCluster({ broker: "redis", redis: inject("redisUrl"), workers: 2, threads: 1 }),
   ),
-  {
-    name: "distributed, standing cluster",
-    isDistributed: true,
-    start: async () => {
-      const namespace = uniqueNamespace();
-      const worker = await startWorker(namespace, "--threads", "2");
-      return {
-        taskRunner: new DistributedTaskRunner({ redis: inject("redisUrl"), namespace }),
-        close: async () => {
-          await terminate(worker);
-          await forgetNamespace(namespace);
-        },
-      };
-    },
-  },
+  onStandingCluster("distributed, standing cluster", 1, 2),
 ];
