@@ -1,6 +1,5 @@
 /** Compares what became of a graph with what was to become of it. */
 import { expect } from "vitest";
-import type { Cancellation } from "./arbitrary.ts";
 import { type GraphPlan, type NodePlan, upstreamOf } from "./plan.ts";
 import { type Expected, expectedFlow, expectedOf } from "./reference.ts";
 import type { Attempt, GraphRun, RunResult } from "./running.ts";
@@ -23,28 +22,46 @@ export function expectAsPlanned(plan: GraphPlan, run: GraphRun): void {
 
 /**
  * The flow run was cancelled, or one task run in it. What is not CANCELLED is as it would be without, given how that
- * which it needs ended; what need not be CANCELLED is not.
+ * which it needs ended; only what was cancelled is, and all of it that had not begun.
  */
-export function expectCancelledAsPlanned(plan: GraphPlan, run: GraphRun, { target }: Cancellation): void {
+export function expectCancelledAsPlanned(plan: GraphPlan, run: GraphRun): void {
   const expected = expectedOf(plan);
   const runs = runsOf(plan, expected, run);
-  const isCancellable = (index: number) => target === undefined || index === target % plan.nodes.length;
   for (const [index, result] of run.results.entries()) {
-    const { type } = result.state;
     expect(result.state.isFinal(), `node ${index} is final`).toBe(true);
-    if (type === "CANCELLED" && isCancellable(index)) continue;
-    const node = plan.nodes[index] as NodePlan;
-    const unfit = unfitNow(node, run);
-    if (unfit.length > 0) {
-      expect(namedUpstream(result.state.message, unfit), `what node ${index} says it needed`).toBe(true);
-      expect(result.state.name).toBe("NotReady");
-    } else {
-      const facts = expectedFacts(expected[index] as Expected, result);
-      expect(resultFacts(result), `node ${index}`).toEqual(facts);
+    if (wasWaiting(index, run)) expect(result.state.type, `node ${index}, which waited`).toBe("CANCELLED");
+    else if (result.state.type !== "CANCELLED" || !wasCancelled(index, run)) {
+      expectConsequence(index, plan.nodes[index] as NodePlan, expected[index] as Expected, run);
     }
+  }
+  if (run.cancelled?.target !== undefined) {
+    expect(run.flow).toBe(expectedFlow(run.results.map(({ state }) => state)));
   }
   for (const each of runs) expectLegalEvents(each, run);
   expectOrder(runs, run);
+}
+
+/** The end of a node, given how those that it needs ended, is as planned. */
+function expectConsequence(index: number, node: NodePlan, expected: Expected, run: GraphRun): void {
+  const result = run.results[index] as RunResult;
+  const unfit = unfitNow(node, run);
+  if (unfit.length === 0) {
+    expect(resultFacts(result), `node ${index}`).toEqual(expectedFacts(expected, result));
+  } else {
+    expect(result.state.name, `node ${index}`).toBe("NotReady");
+    expect(unfit.map(String), "what the message names").toContain(upstreamNamedIn(result.state.message));
+  }
+}
+
+function wasCancelled(index: number, { cancelled }: GraphRun): boolean {
+  return cancelled !== undefined && (cancelled.target === undefined || cancelled.target === index);
+}
+
+/** Was it cancelled before it was given to the runner? A node that was submitted afterwards has no state from before. */
+function wasWaiting(index: number, run: GraphRun): boolean {
+  const before = run.cancelled?.before[index];
+  if (before === undefined || before.isFinal() || before.isRunning()) return false;
+  return wasCancelled(index, run);
 }
 
 // ---- One run, and what is known of it ------------------------------------------------------------------------------
@@ -276,9 +293,8 @@ function unfitNow(node: NodePlan, { results }: GraphRun): number[] {
     });
 }
 
-function namedUpstream(message: string, unfit: readonly number[]): boolean {
-  const named = /^Upstream task run '.+-(\d+)' did not reach a 'COMPLETED' state\.$/.exec(message)?.[1];
-  return named !== undefined && unfit.includes(Number(named));
+function upstreamNamedIn(message: string): string | undefined {
+  return /^Upstream task run '.+-(\d+)' did not reach a 'COMPLETED' state\.$/.exec(message)?.[1];
 }
 
 function eventsOf(id: string, { events }: GraphRun) {

@@ -23,6 +23,15 @@ export interface GraphRun {
   readonly events: readonly TaskRunStateEvent[];
   /** What the tasks themselves have left, by run, in the order of their beginnings. */
   readonly attempts: ReadonlyMap<string, readonly Attempt[]>;
+  /** Undefined: nothing was cancelled, or the flow run had ended when it should have been. */
+  readonly cancelled: Cancelled | undefined;
+}
+
+export interface Cancelled {
+  /** Undefined: the flow run. */
+  readonly target: number | undefined;
+  /** The runs of the flow, in the order of the nodes, as they were when something was cancelled. */
+  readonly before: readonly State[];
 }
 
 export interface RunResult {
@@ -58,7 +67,7 @@ export async function runGraph(
       },
     );
     const run = graph.start();
-    if (cancellation !== undefined) void cancelOnTheWay(cancellation, run, plan, futures);
+    const cancelled = cancellation && cancelOnTheWay(cancellation, run, plan, futures);
     const state = await finalState(run, futures);
     const prefix = `${run.id}-`;
     const ownId = (id: string) => id.slice(prefix.length);
@@ -70,6 +79,7 @@ export async function runGraph(
       results: await Promise.all(futures.map(resultOf)),
       events,
       attempts: attemptsIn(await readFile(trace, "utf8").catch(() => ""), ownId),
+      cancelled: await cancelled,
     };
   } finally {
     stop();
@@ -82,12 +92,15 @@ async function cancelOnTheWay(
   run: { readonly state: State; cancel(): Promise<State> },
   { nodes }: GraphPlan,
   futures: readonly TaskFuture<unknown>[],
-): Promise<void> {
+): Promise<Cancelled | undefined> {
   const awaited = after % nodes.length;
   while (futures[awaited] === undefined && !run.state.isFinal()) await new Promise(setImmediate);
   await futures[awaited]?.wait();
-  if (target === undefined) await run.cancel();
-  else await futures[target % nodes.length]?.cancel();
+  if (run.state.isFinal()) return undefined;
+  const before = futures.map(({ state }) => state);
+  if (target === undefined) void run.cancel();
+  else void futures[target % nodes.length]?.cancel();
+  return { target: target === undefined ? undefined : target % nodes.length, before };
 }
 
 /** @throws when the run hangs, with the runs that do not end */
