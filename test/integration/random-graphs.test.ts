@@ -1,6 +1,7 @@
 /** Random graphs on the distributed runner, with one worker and with several. */
 import { LocalCluster } from "millrace";
 import { afterAll, beforeAll, describe, inject } from "vitest";
+import { OTHER_QUEUE } from "../../packages/core/testing/random-graphs/plan.ts";
 import { randomGraphsContract } from "../../packages/core/testing/random-graphs.contract.ts";
 import { onCluster, onStandingCluster, type StartedRunner } from "../support/runner-kinds.ts";
 
@@ -14,7 +15,12 @@ const KINDS = [
     "local Redis cluster, 2 workers of 1 thread",
     () => new LocalCluster({ broker: "redis", redis: inject("redisUrl"), workers: 2, threads: 1 }),
   ),
-  onStandingCluster("standing cluster, 3 workers of 1 thread", 3, 1),
+  onStandingCluster(
+    "standing cluster, 2 workers of 1 thread, and 1 for another queue",
+    ["--threads", "1"],
+    ["--threads", "1"],
+    ["--threads", "1", "--queue", OTHER_QUEUE],
+  ),
 ];
 
 for (const { name, start } of KINDS) {

@@ -37,15 +37,14 @@ export function onCluster(name: string, makeCluster: () => LocalCluster): Runner
   };
 }
 
-export function onStandingCluster(name: string, workers: number, threads: number): RunnerKind {
+/** @param workers the flags of each worker */
+export function onStandingCluster(name: string, ...workers: readonly string[][]): RunnerKind {
   return {
     name,
     isDistributed: true,
     start: async () => {
       const namespace = uniqueNamespace();
-      const programs = await Promise.all(
-        Array.from({ length: workers }, () => startWorker(namespace, "--threads", `${threads}`)),
-      );
+      const programs = await Promise.all(workers.map((flags) => startWorker(namespace, ...flags)));
       return {
         taskRunner: new DistributedTaskRunner({ redis: inject("redisUrl"), namespace }),
         close: async () => {
@@ -73,5 +72,5 @@ export const RUNNER_KINDS: readonly RunnerKind[] = [
     "distributed, local Redis cluster",
     () => new LocalCluster({ broker: "redis", redis: inject("redisUrl"), workers: 2, threads: 1 }),
   ),
-  onStandingCluster("distributed, standing cluster", 1, 2),
+  onStandingCluster("distributed, standing cluster", ["--threads", "2"]),
 ];

@@ -6,6 +6,7 @@ import {
   type GraphPlan,
   type NodePlan,
   type NodeWork,
+  OTHER_QUEUE,
   type WaitEdge,
 } from "./plan.ts";
 
@@ -116,6 +117,7 @@ function drawnNode(innerNode?: fc.Arbitrary<Draft>): fc.Arbitrary<Draft> {
       cacheGroup: mostly<number | undefined>(undefined, 5, 1, 2),
       isLimited: mostly(false, 8, true),
       priority: mostly(0, 12, 1),
+      queue: mostly<NodeWork["queue"]>(undefined, 12, OTHER_QUEUE),
       inner,
     }),
     isGathered: fc.boolean(),

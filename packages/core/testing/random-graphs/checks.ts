@@ -206,6 +206,7 @@ function expectOrder(runs: readonly PlannedRun[], run: GraphRun): void {
   for (const { id, scope, node } of runs) {
     const [first, ...others] = run.attempts.get(id) ?? [];
     if (first === undefined) continue;
+    expectNothingAfterTheEnd(id, others.at(-1) ?? first, run);
     for (const { from } of upstreamOf(node)) {
       const needed = `${scope}${from}`;
       expectBefore(ends.get(needed), first.startedNs, `the end of ${needed}`, `the start of ${id}`);
@@ -223,6 +224,17 @@ function expectOrder(runs: readonly PlannedRun[], run: GraphRun): void {
     }
   }
   expectOneAtATime(runs, ends, run);
+}
+
+/** A function that was interrupted may go on for a moment, but none begins when its run is final. */
+function expectNothingAfterTheEnd(id: string, last: Attempt, run: GraphRun): void {
+  const final = eventsOf(id, run).at(-1);
+  if (final === undefined) return;
+  expectBefore(last.startedNs, final.seenNs, `the last attempt of ${id}`, "its final state");
+  const { type, name } = final.state;
+  if (type === "COMPLETED" || (type === "FAILED" && name !== "TimedOut")) {
+    expectBefore(endOfAttempt(id, last, run), final.seenNs, `the end of ${id}`, "its final state");
+  }
 }
 
 function expectOneAtATime(

@@ -40,6 +40,8 @@ export interface NodeWork {
   /** Needs the one slot that there is for such nodes. */
   readonly isLimited?: boolean;
   readonly priority?: number;
+  /** Workers of which queue run it. Default: those of the task runner's. */
+  readonly queue?: typeof OTHER_QUEUE;
   /** A graph that the function submits itself. */
   readonly inner?: GraphPlan & {
     /** Does the function await it, and use its outcome? Else the engine alone does. */
@@ -61,6 +63,9 @@ export interface Edge extends WaitEdge {
 
 export const CONTAINERS = ["array", "object", "map", "map key", "set", "deep"] as const;
 export type Container = (typeof CONTAINERS)[number];
+
+/** Served by the clusters of the tests, besides the default one. */
+export const OTHER_QUEUE = "other";
 
 /** The tag of nodes that need a slot, and how long one that outlasts its time may take. */
 export const LIMITED_TAG = "one at a time";

@@ -1,5 +1,5 @@
 /** Runs a graph as a flow, and gathers all that can be known of it. */
-import { readFile, rm } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import {
   flow,
   observeRuns,
@@ -20,9 +20,11 @@ export interface GraphRun {
   /** What the futures say, in the order of the nodes. */
   readonly results: readonly RunResult[];
   /** In the order in which they came. */
-  readonly events: readonly TaskRunStateEvent[];
+  readonly events: readonly SeenEvent[];
   /** What the tasks themselves have left, by run, in the order of their beginnings. */
   readonly attempts: ReadonlyMap<string, readonly Attempt[]>;
+  /** When the flow run ended, on the clock of the attempts. */
+  readonly endedNs: bigint;
   /** Undefined: nothing was cancelled, or the flow run had ended when it should have been. */
   readonly cancelled: Cancelled | undefined;
 }
@@ -32,6 +34,11 @@ export interface Cancelled {
   readonly target: number | undefined;
   /** The runs of the flow, in the order of the nodes, as they were when something was cancelled. */
   readonly before: readonly State[];
+}
+
+export interface SeenEvent extends TaskRunStateEvent {
+  /** When the flow's process saw it, on the clock of the attempts. */
+  readonly seenNs: bigint;
 }
 
 export interface RunResult {
@@ -47,6 +54,18 @@ export interface Attempt {
   readonly endedNs: bigint | undefined;
 }
 
+/** Where and when the tasks of a graph left their marks. */
+export interface Trace {
+  readonly file: string;
+  readonly endedNs: bigint;
+}
+
+/** The runs that began an attempt after their flow run had ended. Ask later, when they have had time to. */
+export async function startedLate({ file, endedNs }: Trace): Promise<string[]> {
+  const attempts = attemptsIn(await readFile(file, "utf8").catch(() => ""), (id) => id);
+  return [...attempts].flatMap(([id, own]) => (own.some(({ startedNs }) => startedNs > endedNs) ? [id] : []));
+}
+
 /** A graph takes a tenth of a second; one that takes longer than this hangs. */
 const HANGS_AFTER_MS = 15_000;
 
@@ -57,8 +76,10 @@ export async function runGraph(
   cancellation?: Cancellation,
 ): Promise<GraphRun> {
   const futures: TaskFuture<unknown>[] = [];
-  const seen: TaskRunStateEvent[] = [];
-  const stop = observeRuns({ "task-run-state": (event) => seen.push(event) });
+  const seen: SeenEvent[] = [];
+  const stop = observeRuns({
+    "task-run-state": (event) => seen.push({ ...event, seenNs: process.hrtime.bigint() }),
+  });
   try {
     const graph = flow(
       { name: "random-graph", taskRunner, concurrencyLimits: { [LIMITED_TAG]: 1 } },
@@ -69,6 +90,7 @@ export async function runGraph(
     const run = graph.start();
     const cancelled = cancellation && cancelOnTheWay(cancellation, run, plan, futures);
     const state = await finalState(run, futures);
+    const endedNs = process.hrtime.bigint();
     const prefix = `${run.id}-`;
     const ownId = (id: string) => id.slice(prefix.length);
     const events = seen
@@ -79,11 +101,11 @@ export async function runGraph(
       results: await Promise.all(futures.map(resultOf)),
       events,
       attempts: attemptsIn(await readFile(trace, "utf8").catch(() => ""), ownId),
+      endedNs,
       cancelled: await cancelled,
     };
   } finally {
     stop();
-    await rm(trace, { force: true });
   }
 }
 

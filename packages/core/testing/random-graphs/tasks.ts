@@ -110,6 +110,7 @@ function optionsOf(node: NodePlan) {
     retries,
     retryDelaySeconds,
     priority,
+    ...(node.queue !== undefined && { queue: node.queue }),
     ...(node.isLimited && { tags: [LIMITED_TAG] }),
     ...(node.outlastsTime && { timeoutSeconds: TIMEOUT_SECONDS }),
     ...(cacheGroup !== undefined && { cacheKeyFn: cacheKey }),
