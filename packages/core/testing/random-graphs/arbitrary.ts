@@ -113,7 +113,7 @@ function drawnNode(innerNode?: fc.Arbitrary<Draft>): fc.Arbitrary<Draft> {
       retries: mostly(0, 2, 1, 2),
       retryDelaySeconds: mostly(0, 1, 0.001),
       isAsync: fc.boolean(),
-      effortMs: mostly(0, 3, 1, 3),
+      effortMs: mostly(0, 1, 1, 3),
       cacheGroup: mostly<number | undefined>(undefined, 5, 1, 2),
       isLimited: mostly(false, 8, true),
       priority: mostly(0, 12, 1),
