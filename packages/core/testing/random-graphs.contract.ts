@@ -33,8 +33,9 @@ export function randomGraphsContract(runner: RunnerUnderTest): void {
     holds: (given: Given, trace: string) => Promise<GraphRun>,
   ): Promise<void> {
     const traces: (Trace & { readonly given: Given })[] = [];
+    let made = 0;
     const property = fc.asyncProperty(given, async (drawn) => {
-      const file = workshop.path(`trace-${traces.length}`);
+      const file = workshop.path(`trace-${made++}`);
       const { endedNs } = await holds(drawn, file);
       traces.push({ file, endedNs, given: drawn });
     });
