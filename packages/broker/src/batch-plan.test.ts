@@ -113,8 +113,7 @@ test("there is always a call when one waits and a thread is idle, and never more
   );
 });
 
-test("a call of a new task, and one that takes no time, count for something", () => {
+test("a call of a new task counts for something", () => {
   expect(costMs(undefined)).toBeGreaterThan(1);
-  expect(costMs(0)).toBeGreaterThan(0);
   expect(costMs(3)).toBe(3);
 });

@@ -30,9 +30,6 @@ const TOGETHER_MS_PER_THREAD = 3;
 /** A new task counts as this long: one call per thread and batch until the first has ended. */
 const UNKNOWN_MS = BATCH_MS_PER_SLOT;
 
-/** The least that a call costs, so that a task measured as nothing does not make an endless batch. */
-const LEAST_MS = 0.002;
-
 /** The prototype of the hot path gained up to 500 calls per batch (300,000 no-op tasks/s) and nothing beyond. */
 const MOST_CALLS = 1000;
 
@@ -71,5 +68,5 @@ function isSmallGraph({ workers, slots, backlog, expectedMs, hasDependents }: Ba
 
 /** What a call counts for in the window. */
 export function costMs(expectedMs: number | undefined): number {
-  return expectedMs === undefined ? UNKNOWN_MS : Math.max(expectedMs, LEAST_MS);
+  return expectedMs ?? UNKNOWN_MS;
 }

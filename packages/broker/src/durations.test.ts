@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Durations } from "./durations.ts";
+import { Durations, LEAST_CALL_MS } from "./durations.ts";
 
 test("a task of which no call has ended has no expected duration", () => {
   const durations = new Durations<string>();
@@ -28,4 +28,10 @@ test("tasks are told apart by identity", () => {
   durations.observe(one, 1, 1);
   durations.observe(other, 1, 100);
   expect([durations.expectedMs(one), durations.expectedMs(other)]).toEqual([1, 100]);
+});
+
+test("calls that take no time are expected to take some", () => {
+  const durations = new Durations<string>();
+  durations.observe("task", 100, 0);
+  expect(durations.expectedMs("task")).toBe(LEAST_CALL_MS);
 });

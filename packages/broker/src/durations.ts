@@ -1,4 +1,10 @@
 /**
+ * The least that a call is expected to take: what a thread spends on it besides the function, 2 to 3 µs. Plans are made of
+ * sums, and calls that took no time would be planned without end.
+ */
+export const LEAST_CALL_MS = 0.002;
+
+/**
  * What is known of how long calls of a task take: a moving average, so that it follows a task whose inputs change.
  */
 export class Durations<Key> {
@@ -6,7 +12,8 @@ export class Durations<Key> {
 
   /** Milliseconds that a call of the task is expected to take; undefined when none has ended yet. */
   expectedMs(key: Key): number | undefined {
-    return this.#averageMs.get(key);
+    const averageMs = this.#averageMs.get(key);
+    return averageMs === undefined ? undefined : Math.max(averageMs, LEAST_CALL_MS);
   }
 
   /** Takes in that `calls` calls took `totalMs` together. */

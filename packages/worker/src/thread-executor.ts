@@ -251,19 +251,21 @@ export class ThreadExecutor implements Executor {
 
   #forward(execution: Execution, encoded: EncodedReport): void {
     /** What waits for calls that have not returned: their runs may be tried again, so this is not the place to decide. */
-    const unstarted: PendingCall[] = [];
+    const unstarted = new Set<PendingCall>();
     for (const { sequence, kind, payload } of encoded.report.outcomes) {
       const pending = execution.calls.get(sequence) as PendingCall;
       execution.calls.delete(sequence);
       if (pending.dependents === undefined) continue;
-      if (kind !== "returned") unstarted.push(...pending.dependents.filter(({ slot }) => slot === undefined));
-      else
-        for (const dependent of fulfil(pending, payload))
-          if (dependent.slot === undefined) this.#ready.push(dependent);
+      const next = kind === "returned" ? fulfil(pending, payload) : pending.dependents;
+      for (const dependent of next) {
+        if (dependent.slot !== undefined) continue; // It is with its thread already, which knows.
+        if (kind === "returned") this.#ready.push(dependent);
+        else unstarted.add(dependent);
+      }
     }
     const isLast = execution.calls.size === 0 && this.#executions.delete(execution.batch.id);
     execution.onReport(encoded, isLast);
-    this.#endHere(unstarted, "unstarted");
+    this.#endHere([...unstarted], "unstarted");
   }
 
   /** Ends calls that no thread will end. */

@@ -1,5 +1,7 @@
+import { Durations } from "@millrace/broker";
 import { describe, expect, test } from "vitest";
 import { planChunk, type ThreadSituation } from "./thread-plan.ts";
+import { CLAIMS } from "./thread-state.ts";
 
 type Case = Partial<Omit<ThreadSituation, "expectedMs" | "hasDependents">> & {
   /** How many of the pending calls, from the first, have others wait for them. */
@@ -62,4 +64,15 @@ describe("a thread gets", () => {
   ])("%s", (_, situation, calls) => {
     expect(plan(situation)).toBe(calls);
   });
+});
+
+test("a thread never has more calls than there are claims, however short they are and however late it is", () => {
+  const durations = new Durations<string>();
+  durations.observe("noop", 1_000, 0);
+  const ms = durations.expectedMs("noop") as number;
+  let inFlightCalls = 0;
+  for (let next = Number.NaN; next !== 0; inFlightCalls += next)
+    next = plan({ threads: 1, pending: 100_000, inFlightCalls, inFlightMs: inFlightCalls * ms, ms });
+  expect(inFlightCalls).toBeGreaterThan(500);
+  expect(inFlightCalls).toBeLessThan(CLAIMS / 2);
 });

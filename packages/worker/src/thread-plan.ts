@@ -29,7 +29,6 @@ export const CHUNK_MS = 2;
 const ONE_THREAD_MS = 0.1;
 
 const MOST_CALLS = 500;
-const LEAST_MS = 0.002;
 
 /**
  * How many of the pending calls a thread gets now; 0 when it has enough. A call of a new task goes alone to a thread
@@ -45,7 +44,7 @@ export function planChunk(situation: ThreadSituation): number {
   while (calls < most && chunkMs < CHUNK_MS) {
     const nextMs = expectedMs(calls);
     if (nextMs === undefined) return calls === 0 && inFlightCalls === 0 ? 1 : calls;
-    chunkMs += Math.max(nextMs, LEAST_MS);
+    chunkMs += nextMs;
     calls++;
   }
   return calls;
@@ -54,7 +53,7 @@ export function planChunk(situation: ThreadSituation): number {
 function isShortLevel({ pending, expectedMs, hasDependents }: ThreadSituation): boolean {
   let levelMs = 0;
   for (let index = 0; index < pending && hasDependents(index); index++) {
-    levelMs += Math.max(expectedMs(index) ?? Number.POSITIVE_INFINITY, LEAST_MS);
+    levelMs += expectedMs(index) ?? Number.POSITIVE_INFINITY;
     if (levelMs > ONE_THREAD_MS) return false;
   }
   return levelMs > 0;
