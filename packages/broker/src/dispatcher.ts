@@ -108,14 +108,18 @@ export class Dispatcher {
   }
 
   /** @see RunnerSession.cancel */
-  cancel(call: Call): void {
-    if (call.ticket instanceof LocalEntry) this.cancelEntry(call.ticket);
+  cancel(call: Call): boolean {
+    if (!(call.ticket instanceof LocalEntry)) return false;
+    const { isSubmitted, isSettled, batchId } = call.ticket;
+    this.cancelEntry(call.ticket);
+    return isSubmitted || (batchId !== undefined && !isSettled);
   }
 
   cancelEntry(entry: Entry): void {
     if (entry.isCancelled || entry.isSettled) return;
-    entry.isCancelled = true;
     const { batchId, sequence } = entry;
+    if (batchId === undefined && isStillForeseen(entry)) entry.isSettled = true;
+    entry.isCancelled = true;
     if (batchId === undefined) {
       // It stays where it waits, and is left out when its turn comes.
       queueMicrotask(() => entry.isSettled || entry.settle({ type: "cancelled" }));
@@ -381,6 +385,7 @@ function dependentsOf(entry: Entry): readonly LocalEntry[] | undefined {
   return entry instanceof LocalEntry ? entry.dependents : undefined;
 }
 
+/** Does nobody wait for its outcome yet? */
 function isStillForeseen(entry: Entry): boolean {
-  return entry instanceof LocalEntry && !entry.isSubmitted;
+  return entry instanceof LocalEntry && !entry.isSubmitted && !entry.isCancelled;
 }

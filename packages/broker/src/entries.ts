@@ -123,7 +123,7 @@ export class LocalEntry extends Entry {
 
   settle(outcome: Outcome): void {
     this.isSettled = true;
-    if (!this.isSubmitted) this.early = outcome;
+    if (!this.isSubmitted && !this.isCancelled) this.early = outcome;
     else {
       if (outcome.type === "returned") this.call.ticket = undefined; // The run may be kept for long.
       this.call.settle(outcome);

@@ -53,8 +53,8 @@ export class ConcurrentSession implements RunnerSession {
     this.#planDrain();
   }
 
-  cancel(call: Call): void {
-    this.#calls.cancel(call);
+  cancel(call: Call): boolean {
+    return this.#calls.cancel(call);
   }
 
   async close(): Promise<void> {}

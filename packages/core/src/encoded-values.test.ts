@@ -13,7 +13,7 @@ const giving = (bytes: Uint8Array): TaskRunner => ({
   open: async () => ({
     submit: (call: Call) =>
       queueMicrotask(() => call.settle({ type: "returned", value: new EncodedValue(bytes) })),
-    cancel() {},
+    cancel: () => true,
     close: async () => {},
   }),
 });

@@ -10,13 +10,14 @@ export class LocalCalls {
   readonly #dropped = new Set<Call>();
 
   /** @see RunnerSession.cancel */
-  cancel(call: Call): void {
+  cancel(call: Call): boolean {
     const attempt = this.#running.get(call);
     if (attempt !== undefined) attempt.cancel("The task run was cancelled.");
     else {
       this.#dropped.add(call); // It stays where it waits, and is left out when its turn comes.
       queueMicrotask(() => call.settle({ type: "cancelled" }));
     }
+    return true;
   }
 
   isDropped(call: Call): boolean {

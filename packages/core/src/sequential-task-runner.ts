@@ -25,8 +25,8 @@ class SequentialSession implements RunnerSession {
     queueMicrotask(() => this.#run());
   }
 
-  cancel(call: Call): void {
-    this.#calls.cancel(call);
+  cancel(call: Call): boolean {
+    return this.#calls.cancel(call);
   }
 
   async close(): Promise<void> {}

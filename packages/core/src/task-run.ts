@@ -129,7 +129,7 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
   /** One of the runs upstream is final. */
   runIsFinal(): void {
     this.waitingFor--;
-    if (this.waitingFor === 0 && !this.isFinal()) this.upstreamIsFinal();
+    if (this.waitingFor === 0 && !this.isFinal() && !this.isCancelled) this.upstreamIsFinal();
   }
 
   private upstreamIsFinal(): void {
@@ -202,14 +202,17 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
     this.scope.session.submit(this);
   }
 
-  /** The runner's report on the attempt. */
+  /** The runner's report on the attempt; or that a foreseen call, which was cancelled on its way, does not go on. */
   settle(outcome: Outcome): void {
+    if (this.attempt === 0) {
+      this.finishCancelled();
+      return;
+    }
     if (this.settledAttempt === this.attempt) return; // A second report of the same attempt: the first one won.
     this.settledAttempt = this.attempt;
     this.releaseSlots();
     if (outcome.type === "returned") this.returned(outcome.value);
-    else if (this.extras?.cancelMessage !== undefined) this.finishCancelled();
-    else if (outcome.type === "cancelled") this.finishCancelled();
+    else if (this.isCancelled || outcome.type === "cancelled") this.finishCancelled();
     else if (outcome.type === "crashed") this.finish("CRASHED", outcome.error, outcome.error.message);
     else if (outcome.type === "timed-out") this.timedOut(outcome.error);
     else this.threw(outcome.error, outcome.retriable);
@@ -284,11 +287,15 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
 
   /** Ends the run early: at once when it waits, as soon as its runner has ended the attempt when it runs. */
   cancel(message: string): void {
-    if (this.isFinal() || this.extras?.cancelMessage !== undefined) return;
+    if (this.isFinal() || this.isCancelled) return;
     this.extra().cancelMessage = message;
-    const isWithRunner = this.type === "RUNNING" && this.settledAttempt < this.attempt;
-    if (isWithRunner || this.ticket !== undefined) this.scope.session.cancel(this);
-    if (!isWithRunner) this.finishCancelled();
+    const isForeseen = this.attempt === 0 && this.ticket !== undefined;
+    const isWithRunner = isForeseen || (this.type === "RUNNING" && this.settledAttempt < this.attempt);
+    if (!isWithRunner || !this.scope.session.cancel(this)) this.finishCancelled();
+  }
+
+  private get isCancelled(): boolean {
+    return this.extras?.cancelMessage !== undefined;
   }
 
   private finishCancelled(): void {

@@ -29,9 +29,12 @@ export interface RunnerSession extends SessionServices {
   /**
    * Asks for the end of a call that was submitted: it is dropped when it waits; when it runs, its signal fires, and
    * where the runner can, it is stopped should it go on. Its outcome is `cancelled`, unless it ended in another way
-   * first. A call that has settled is left alone; one that was only foreseen is forgotten. Returns at once, never throws.
+   * first. A call that has settled is left alone; one that was only foreseen is forgotten, unless it is on its way: then it
+   * settles as well. Returns at once, never throws.
+   *
+   * @returns whether the call will settle
    */
-  cancel(call: Call): void;
+  cancel(call: Call): boolean;
   /** Ends the session, when every submitted call has settled. Never rejects; safe to call twice. */
   close(): Promise<void>;
 }

@@ -148,7 +148,7 @@ describe("a future", () => {
       open: async () => ({
         submit: (call: { settle(outcome: { type: "crashed"; error: Error }): void }) =>
           call.settle({ type: "crashed", error: dies }),
-        cancel() {},
+        cancel: () => true,
         close: async () => {},
       }),
     };

@@ -169,5 +169,5 @@ function runAtPosition(
 function ignore(): void {}
 
 /** Where submits go that must not act (see worker-mode.ts): their runs never start. */
-const IDLE_SESSION: RunnerSession = { submit() {}, cancel() {}, async close() {} };
+const IDLE_SESSION: RunnerSession = { submit() {}, cancel: () => false, async close() {} };
 const IDLE_SCOPE = detachedScope("idle", "idle", IDLE_SESSION);

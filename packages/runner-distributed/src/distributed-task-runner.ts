@@ -168,8 +168,8 @@ class DistributedSession implements RunnerSession {
     this.#lanes.foresee(call, upstream);
   }
 
-  cancel(call: Call): void {
-    this.#lanes.cancel(call);
+  cancel(call: Call): boolean {
+    return this.#lanes.cancel(call);
   }
 
   close(): Promise<void> {

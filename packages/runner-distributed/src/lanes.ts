@@ -39,14 +39,14 @@ export class Lanes {
     if (this.#otherFor(call) === undefined) this.#main.foresee(call, upstream);
   }
 
-  cancel(call: Call): void {
+  cancel(call: Call): boolean {
     const other = this.#otherFor(call);
-    if (other === undefined) this.#main.cancel(call);
-    else
-      other.then(
-        (lane) => lane.cancel(call),
-        () => {}, // It has crashed.
-      );
+    if (other === undefined) return this.#main.cancel(call);
+    other.then(
+      (lane) => lane.cancel(call),
+      () => {}, // It has crashed.
+    );
+    return true; // It was submitted: calls for other lanes are not foreseen.
   }
 
   async close(): Promise<void> {

@@ -1,4 +1,4 @@
-import { type Batch, type BatchCall, encodeError, type RawOutcome, toRaw } from "@millrace/broker";
+import { type Batch, encodeError, type RawOutcome, toRaw } from "@millrace/broker";
 import type { Outcome } from "@millrace/core";
 import {
   type AttemptInfo,
@@ -9,7 +9,7 @@ import {
   type TaskDefinition,
 } from "@millrace/core/internal";
 import { BusyClock } from "./busy-clock.ts";
-import { ChunkValues } from "./chunk-values.ts";
+import { type CallOfBatch, CallQueue, type Turn } from "./call-queue.ts";
 import { IdleWatch } from "./idle-watch.ts";
 import type { ModuleLoader } from "./module-loader.ts";
 import { Outbox, type OutboxOptions } from "./outbox.ts";
@@ -27,6 +27,8 @@ export interface CallRunnerOptions extends OutboxOptions {
   readonly state: ThreadState;
   /** Another call would start at once. */
   readonly onRoom?: () => void;
+  /** The call with this number is put off until others, which it waits for, have ended. */
+  readonly onDeferred: (call: number) => void;
   /** The function of this call, by its number, goes on though the call has ended early. */
   readonly onGoesOn: (call: number) => void;
   /** Now that function has ended. */
@@ -45,17 +47,9 @@ export class CallRunner {
   readonly #clock = new BusyClock();
   readonly #idleWatch = new IdleWatch();
   readonly #waitingTasks = new WaitingTasks<TaskDefinition>();
-  readonly #chunks: Batch[] = [];
-  /** Of chunks in which calls wait for others. */
-  readonly #values = new Map<Batch, ChunkValues>();
-  /** How many calls of the first chunk have had their turn. */
-  #turn = 0;
+  readonly #queue: CallQueue;
   /** Calls whose functions have not ended at once. */
   readonly #running = new Set<RunningCall>();
-  /** Calls that ended before their turn. */
-  readonly #dropped = new Set<BatchCall>();
-  /** The call that has its turn and waits for others of its chunk. */
-  #undecided: Pick<RunningCall, "batch" | "call"> | undefined;
   /** The call whose module is being loaded. */
   #loading: RunningCall | undefined;
   /** The call that keeps others from starting. */
@@ -69,56 +63,37 @@ export class CallRunner {
     this.#options = options;
     this.#outbox = new Outbox(options);
     this.#limits = new TimeLimits(options.state);
+    this.#queue = new CallQueue(options.state, options.onDeferred);
   }
 
   /** Takes the calls of a batch, or of a part of it, behind those that it has. */
   accept(chunk: Batch): void {
-    this.#chunks.push(chunk);
-    const values = ChunkValues.of(chunk);
-    if (values !== undefined) this.#values.set(chunk, values);
-    if (!this.#isBusy) void this.#run();
+    this.#queue.accept(chunk);
+    this.#runUnlessBusy();
   }
 
   /** Ends a call early: its outcome is `cancelled`, unless it has ended. */
   cancel(batchId: string, sequence: number): void {
-    const isIt = ({ batch, call }: Pick<RunningCall, "batch" | "call">) =>
-      call.sequence === sequence && batch.id === batchId;
+    const isIt = ({ batch, call }: CallOfBatch) => call.sequence === sequence && batch.id === batchId;
     const running = this.#find(batchId, sequence);
     if (running !== undefined) running.attempt?.cancel("The task run was cancelled.");
     else if (this.#loading !== undefined && isIt(this.#loading)) this.#loading.drop();
-    else {
-      const waiting = [this.#undecided ?? [], ...this.#waitingIn(batchId)].flat().find(isIt);
-      if (waiting !== undefined) this.#drop([waiting], CANCELLED);
-    }
+    else this.#drop(this.#queue.waitingIn(batchId).filter(isIt), CANCELLED);
   }
 
   /** Ends calls of the batch that have not had their turn; when none has had it, one is kept. */
   handBack(batchId: string): void {
-    const waiting = this.#waitingIn(batchId);
-    const [next] = this.#chunks;
-    const isUnbegun = this.#turn === 0 || next?.id !== batchId;
-    this.#drop(isUnbegun ? waiting.slice(1) : waiting, UNSTARTED);
+    const waiting = this.#queue.waitingIn(batchId);
+    this.#drop(this.#queue.hasBegun(batchId) ? waiting : waiting.slice(1), UNSTARTED);
   }
 
-  #waitingIn(batchId: string): Pick<RunningCall, "batch" | "call">[] {
-    const { state } = this.#options;
-    const waiting: Pick<RunningCall, "batch" | "call">[] = [];
-    let number = state.started; // Of the next call to have its turn.
-    for (const [index, batch] of this.#chunks.entries()) {
-      for (const call of index === 0 ? batch.calls.slice(this.#turn) : batch.calls) {
-        const isHere = !state.isClaimed(number++) && !this.#dropped.has(call);
-        if (isHere && batch.id === batchId) waiting.push({ batch, call });
-      }
-    }
-    return waiting;
-  }
-
-  #drop(calls: readonly Pick<RunningCall, "batch" | "call">[], outcome: RawOutcome): void {
-    for (const { batch, call } of calls) {
-      this.#dropped.add(call);
-      this.#end({ batch, call }, outcome, 0);
+  #drop(calls: readonly CallOfBatch[], outcome: RawOutcome): void {
+    for (const one of calls) {
+      this.#queue.drop(one);
+      this.#end(one, outcome, 0);
     }
     this.flush();
+    this.#runUnlessBusy();
   }
 
   answer(batchId: string, sequence: number, id: number, body: Uint8Array): void {
@@ -130,7 +105,7 @@ export class CallRunner {
 
   /** Would a call start at once? */
   get hasRoom(): boolean {
-    return this.#current === undefined && this.#loading === undefined && this.#chunks.length === 0;
+    return this.#current === undefined && this.#loading === undefined && this.#queue.isEmpty;
   }
 
   /** The call that the context is part of, when it awaits something. */
@@ -167,50 +142,31 @@ export class CallRunner {
 
   async #run(): Promise<void> {
     this.#isBusy = true;
-    for (let chunk = this.#chunks[0]; chunk !== undefined; chunk = this.#chunks[0]) {
-      this.#turn = 0;
-      for (const call of chunk.calls) {
-        if (this.#isClosed) return;
-        this.#turn++;
-        this.#outbox.turnTo(chunk.id);
-        // Not awaited when it ended at once: a turn of the microtask queue per call is a tenth of its cost.
-        const ended = this.#takeTurn(chunk, call);
-        if (ended !== undefined) await ended;
-        this.#outbox.flushUnlessJustNow();
-      }
-      this.flush();
-      this.#chunks.shift();
-      this.#values.delete(chunk);
+    for (let turn = this.#queue.next(); turn !== undefined; turn = this.#queue.next()) {
+      if (this.#isClosed) return; // And stays busy.
+      this.#outbox.turnTo(turn.batch.id);
+      // Not awaited when it ended at once: a turn of the microtask queue per call is a tenth of its cost.
+      const ended = this.#execute(turn);
+      if (ended !== undefined) await ended;
+      this.#outbox.flushUnlessJustNow();
     }
+    this.flush();
     this.#isBusy = false;
     this.#options.onRoom?.();
   }
 
-  /** The call may start. Resolves when another may; returns undefined when it may at once. */
-  #takeTurn(batch: Batch, call: BatchCall): Promise<void> | undefined {
-    const { state } = this.#options;
-    const number = state.start();
-    // It was taken back: another thread has it. What it waits for may never end here.
-    if (state.isClaimed(number)) return undefined;
-    const values = this.#values.get(batch);
-    if (values === undefined || values.isDecided(call)) return this.#execute(batch, call, number);
-    this.flush();
-    this.#undecided = { batch, call };
-    return values.decided(call).then(() => {
-      this.#undecided = undefined;
-      return this.#execute(batch, call, number);
-    });
+  /** Calls have come, or one has ended for which others were put off. */
+  #runUnlessBusy(): void {
+    if (!this.#isBusy) void this.#run();
   }
 
-  #execute(batch: Batch, call: BatchCall, number: number): Promise<void> | undefined {
-    if (!this.#options.state.claim(number)) return undefined; // Taken back while it waited.
-    if (this.#dropped.size > 0 && this.#dropped.delete(call)) return undefined;
-    const values = this.#values.get(batch);
-    const inputs = values === undefined ? (call.inputs as readonly Uint8Array[]) : values.inputsOf(call);
+  /** Resolves when another call may start; returns undefined when it may at once. */
+  #execute({ batch, call, number, inputs }: Turn): Promise<void> | undefined {
     if (inputs === undefined) {
       this.#end({ batch, call }, UNSTARTED, 0);
       return undefined;
     }
+    this.#options.state.begin(number);
     const running = new RunningCall(batch, call, inputs, this.#request);
     const task = this.#options.loader.known(batch.tasks[call.task]!);
     return task === undefined
@@ -273,6 +229,7 @@ export class CallRunner {
       // Nobody else would, if others run meanwhile, or none.
       if (this.#current !== running || !this.#isBusy) this.flush();
       this.#fewer.fire();
+      this.#runUnlessBusy();
     });
     return Promise.race([ended, running.parked(), this.#waits(running, task)]).then(() => {
       this.#idleWatch.stop();
@@ -301,13 +258,9 @@ export class CallRunner {
     this.#end(running, toRaw(outcome), Math.max(0, Math.round(busyMs * 1000)));
   }
 
-  #end(
-    { batch, call }: Pick<RunningCall, "batch" | "call">,
-    outcome: RawOutcome,
-    durationMicros: number,
-  ): void {
-    this.#outbox.ended(batch.id, call.sequence, outcome, durationMicros);
-    this.#values.get(batch)?.ended(call.sequence, outcome);
+  #end(ended: CallOfBatch, outcome: RawOutcome, durationMicros: number): void {
+    this.#outbox.ended(ended.batch.id, ended.call.sequence, outcome, durationMicros);
+    this.#queue.ended(ended, outcome);
   }
 
   readonly #request = ({ batch, call }: RunningCall, id: number, body: Uint8Array): void => {
@@ -339,7 +292,7 @@ export class CallRunner {
 const CANCELLED: RawOutcome = { kind: "cancelled", payload: new Uint8Array() };
 const UNSTARTED: RawOutcome = { kind: "unstarted", payload: new Uint8Array() };
 
-function taskRunIdOf({ batch, call }: Pick<RunningCall, "batch" | "call">): string {
+function taskRunIdOf({ batch, call }: CallOfBatch): string {
   return `${batch.contexts[call.context]!.scopeId}-${call.number}`;
 }
 

@@ -1,11 +1,9 @@
 import { type Batch, type BatchCall, isSequence, type RawOutcome } from "@millrace/broker";
-import { Signal } from "./signal.ts";
 
 /** What calls of a chunk have returned, for those of it that wait for them. */
 export class ChunkValues {
   /** By sequence. Undefined: it has not ended; null: it has not returned. */
   readonly #values = new Map<number, Uint8Array | null | undefined>();
-  readonly #changed = new Signal();
 
   /** Undefined: no call of the chunk waits for another. */
   static of({ calls }: Batch): ChunkValues | undefined {
@@ -23,7 +21,6 @@ export class ChunkValues {
   ended(sequence: number, { kind, payload }: RawOutcome): void {
     if (!this.#values.has(sequence)) return;
     this.#values.set(sequence, kind === "returned" ? payload : null);
-    this.#changed.fire();
   }
 
   /** Has everything ended that the call waits for? */
@@ -31,10 +28,6 @@ export class ChunkValues {
     return ![...inputs.filter(isSequence), ...after].some(
       (sequence) => this.#values.get(sequence) === undefined,
     );
-  }
-
-  async decided(call: BatchCall): Promise<void> {
-    while (!this.isDecided(call)) await this.#changed.wait();
   }
 
   /** The inputs of a call that is decided; undefined when one that it waits for has not returned. */

@@ -48,6 +48,7 @@ export class InlineExecutor implements Executor {
       send: (report) => this.#onReport(report),
       state: this.#state,
       onRoom: () => this.#changed.fire(),
+      onDeferred: () => {},
       onGoesOn: () => {}, // Code on this event loop cannot be stopped.
       onEnded: () => {},
       takeLogs: () => "", // Run loggers of this process write where the process's lines go.

@@ -33,8 +33,9 @@ export class NestedSession implements RunnerSession {
     call.ticket = this.#parent.ask(request, (body) => call.settle(toOutcome(decodeOutcome(body))));
   }
 
-  cancel(call: Call): void {
+  cancel(call: Call): boolean {
     if (typeof call.ticket === "number") this.#parent.tell({ type: "cancel", id: call.ticket });
+    return true;
   }
 
   async close(): Promise<void> {}

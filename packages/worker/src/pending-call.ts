@@ -41,6 +41,8 @@ export class PendingCall {
   unanswered = 0;
   /** Was it seen to await something while its thread was idle? */
   isIdle = false;
+  /** Does it wait, in its thread, for calls that are under way there? */
+  isDeferred = false;
   /** Has it asked anything? Then its flow's process must know when it is run again. */
   hasAsked = false;
   isCancelled = false;
@@ -53,7 +55,7 @@ export class PendingCall {
   }
 
   get isParked(): boolean {
-    return this.unanswered > 0 || this.isIdle;
+    return this.unanswered > 0 || this.isIdle || this.isDeferred;
   }
 
   get taskKey(): string {

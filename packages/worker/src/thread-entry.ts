@@ -44,6 +44,7 @@ export default function serve({
     workerId: () => workerId,
     mostCalls,
     state: shared,
+    onDeferred: (call) => post({ type: "deferred", call }),
     onGoesOn: (call) => post({ type: "goes-on", call }),
     onEnded: (call) => post({ type: "ended", call }),
     send: ({ bytes }) => {

@@ -189,13 +189,13 @@ export class ThreadExecutor implements Executor {
 
   /** A thread is idle while others have more than they do: should they be longer about it than they should, it gets that. */
   #watchForStuck(): void {
-    const others = this.#threads.slots.filter(({ busyCalls, isStuck }) => busyCalls > 1 && !isStuck);
+    const others = this.#threads.slots.filter(({ hasWaiting, isStuck }) => hasWaiting && !isStuck);
     if (others.length === 0 || this.#stuckTimer !== undefined) return;
     const before = others.map(({ reports }) => reports);
     this.#stuckTimer = setTimeout(() => {
       this.#stuckTimer = undefined;
       for (const [index, slot] of others.entries())
-        if (slot.reports === before[index] && slot.busyCalls > 1) this.#takeBack(slot);
+        if (slot.reports === before[index] && slot.hasWaiting) this.#takeBack(slot);
       this.#onChange();
     }, STUCK_AFTER_MS);
   }

@@ -31,12 +31,13 @@ export type ToThread =
 
 /**
  * What a thread sends: one word on its start (an error is encoded), then reports as bytes. `goes-on`: a function has
- * not ended although its call has, being out of time or cancelled; `ended`: now it has. Both name it by the number of its call.
+ * not ended although its call has, being out of time or cancelled; `ended`: now it has. `deferred`: a call waits for others that
+ * the thread has under way. All three name the call by its number.
  */
 export type FromThread =
   | { readonly type: "ready" }
   | { readonly type: "failed"; readonly error: Uint8Array }
-  | { readonly type: "goes-on" | "ended"; readonly call: number }
+  | { readonly type: "goes-on" | "ended" | "deferred"; readonly call: number }
   | Uint8Array;
 
 /**

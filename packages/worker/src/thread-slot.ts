@@ -9,6 +9,8 @@ export type Overdue = "timed-out" | "cancelled";
 
 export interface SlotHandlers {
   readonly onReady: () => void;
+  /** A call waits, and keeps the thread from nothing. */
+  readonly onDeferred: () => void;
   readonly onReport: (bytes: Uint8Array) => void;
   /**
    * The call should have ended, and the thread, which computes, has not heard of it. `isGuilty`: it is the call itself that
@@ -67,6 +69,7 @@ export class ThreadSlot {
         else if (message.type === "failed") reject(decode(message.error));
         else if (message.type === "goes-on") this.#goesOn(message.call);
         else if (message.type === "ended") this.#hasEnded(message.call);
+        else if (message.type === "deferred") this.#isDeferred(message.call);
         else {
           this.isReady = true;
           resolve();
@@ -91,6 +94,11 @@ export class ThreadSlot {
   /** What they are expected to take; Infinity while one of them is of a new task. */
   get busyMs(): number {
     return this.#unknown > 0 ? Number.POSITIVE_INFINITY : this.#busyMs;
+  }
+
+  /** Does it have calls that have not had their turn? */
+  get hasWaiting(): boolean {
+    return this.#sent > this.#state.started;
   }
 
   /** Hands calls of a batch to the thread, each behind those of them that it waits for. */
@@ -142,6 +150,17 @@ export class ThreadSlot {
     });
   }
 
+  /** The call, of which only the number is known, waits for others that its thread has. */
+  #isDeferred(number: number): void {
+    for (const call of this.inFlight) {
+      if (call.number !== number) continue;
+      this.#changeParked(call, () => {
+        call.isDeferred = true;
+      });
+      this.#handlers.onDeferred();
+    }
+  }
+
   answer(call: PendingCall, answer: CallAnswer): void {
     if (call.unanswered > 0) this.#changeParked(call, () => call.unanswered--);
     this.#tell({ type: "answer", ...answer });
@@ -190,10 +209,10 @@ export class ThreadSlot {
     for (const timer of [this.#limitTimer, this.#leavingTimer]) clearTimeout(timer);
     for (const timers of [this.#overdue, this.#goingOn])
       for (const timer of timers.values()) clearTimeout(timer);
-    const { started, awaiting } = this.#state;
+    const { awaiting, lastBegun } = this.#state;
     const calls = [...this.inFlight];
     this.inFlight.clear();
-    const begun = calls.filter(({ number }) => (awaiting > 0 ? number < started : number === started - 1));
+    const begun = calls.filter((call) => (awaiting > 0 ? this.#hasBegun(call) : call.number === lastBegun));
     const active = begun.filter(({ unanswered }) => unanswered === 0);
     const suspects = active.length > 0 ? active : begun;
     const others = calls.filter((call) => !suspects.includes(call));
@@ -201,8 +220,14 @@ export class ThreadSlot {
       call.slot = undefined;
       call.unanswered = 0;
       call.isIdle = false;
+      call.isDeferred = false;
     }
     return { suspects, others };
+  }
+
+  /** Of older calls than there are claims, it is known by what they have done. */
+  #hasBegun({ number, isIdle, hasAsked }: PendingCall): boolean {
+    return number < this.#state.started && (isIdle || hasAsked || this.#state.isClaimed(number));
   }
 
   #changeParked(call: PendingCall, change: () => void): void {
@@ -229,13 +254,13 @@ export class ThreadSlot {
   /** The thread was told, or knows by its own clock, that the call is to end. Looks whether it had a chance to do so. */
   #expectEnd(call: PendingCall, why: Overdue, told = this.#told): void {
     const look = () => {
-      const { heard, started } = this.#state;
+      const { heard } = this.#state;
       this.#overdue.delete(call);
       if (heard >= told) {
         // The thread does what it can: the call may wait for the ends of its own calls.
         this.#tell({ type: "ping" });
         this.#expectEnd(call, why);
-      } else if (started > call.number) this.#handlers.onStuck(call, why, call.unanswered === 0);
+      } else if (this.#hasBegun(call)) this.#handlers.onStuck(call, why, call.unanswered === 0);
       else this.#expectEnd(call, why, told); // Another call computes, and this one is behind it.
     };
     clearTimeout(this.#overdue.get(call));

@@ -1,7 +1,7 @@
 /**
  * What a thread says of itself in shared memory: it must be readable while the thread computes, and after it has died.
- * Integers: how many calls it has started; how many of those await something; the number, counted from 0 in order of
- * start, of the call whose time is over next. A double: when that is, on `monotonicMs`; 0 for never. A byte for each of
+ * Integers: how many calls have had their turn; how many await something; the number, counted from 0 in order of turn, of
+ * the call whose time is over next; how many messages were heard; the number of the call that has begun last. A double: when that is, on `monotonicMs`; 0 for never. A byte for each of
  * the last calls, by its number: 1 once somebody has claimed it.
  */
 export class ThreadState {
@@ -11,20 +11,29 @@ export class ThreadState {
 
   readonly #claims: Uint8Array;
 
-  constructor(buffer = new SharedArrayBuffer(24 + CLAIMS)) {
+  constructor(buffer = new SharedArrayBuffer(28 + CLAIMS)) {
     this.buffer = buffer;
     this.#times = new Float64Array(buffer, 0, 1);
-    this.#counts = new Int32Array(buffer, 8, 4);
-    this.#claims = new Uint8Array(buffer, 24, CLAIMS);
+    this.#counts = new Int32Array(buffer, 8, 5);
+    this.#claims = new Uint8Array(buffer, 28, CLAIMS);
   }
 
   get started(): number {
     return Atomics.load(this.#counts, 0);
   }
 
-  /** Another call begins. @returns its number */
+  /** Another call has its turn. @returns its number */
   start(): number {
     return Atomics.add(this.#counts, 0, 1);
+  }
+
+  /** The call begins, at its turn or, when it was put off, later. */
+  begin(number: number): void {
+    Atomics.store(this.#counts, 4, number);
+  }
+
+  get lastBegun(): number {
+    return Atomics.load(this.#counts, 4);
   }
 
   /** The thread gets another call: nobody has claimed it. */

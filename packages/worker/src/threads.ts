@@ -83,6 +83,7 @@ export class Threads {
   #openSlot(pool: Piscina): ThreadSlot {
     const slot: ThreadSlot = new ThreadSlot({
       onReady: () => this.#handlers.onChange(),
+      onDeferred: () => this.#handlers.onChange(),
       onReport: (bytes) => this.#handlers.onReport(slot, bytes),
       onStuck: (call, why, isGuilty) => {
         this.#handlers.onStuck(call, why);
