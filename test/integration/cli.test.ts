@@ -138,7 +138,7 @@ describe("a worker that serves", () => {
       new RegExp(`^Millrace worker [\\w-]+: 3 threads, queue "default", namespace "${namespace}"\\.\n$`),
     );
     const names = Array.from({ length: 6 }, (_, index) => `${index}`);
-    const body = () => tasks.hold.map(unmapped(gate.directory), names).results();
+    const body = () => tasks.occupy.map(unmapped(gate.directory), names).results();
     const held = flow({ name: "threads", taskRunner: runner(namespace) }, body).start();
     await gate.waitFor("each thread holds a call", (starts) => starts.length >= 3);
     expect(await gate.started()).toHaveLength(3);

@@ -74,7 +74,7 @@ describe.each(BROKERS)("with broker %s", (broker, options) => {
     const taskRunner = new DistributedTaskRunner({ cluster });
     const names = ["a", "b", "c", "d", "e", "f"];
     const holding = flow({ name: "holding", taskRunner }, () =>
-      tasks.hold.map(unmapped(gate.directory), names).results(),
+      tasks.occupy.map(unmapped(gate.directory), names).results(),
     );
     const run = holding.start();
     await gate.waitFor("the only thread holds a task", (starts) => starts.length === 1);
@@ -192,7 +192,7 @@ test("a cluster has as many threads as the machine has cores, unless told", asyn
   expect(cluster.workers).toBe(Math.ceil(cores / 4));
   const taskRunner = new DistributedTaskRunner({ cluster });
   const run = flow({ name: "cores", taskRunner }, () =>
-    tasks.hold
+    tasks.occupy
       .map(
         unmapped(gate.directory),
         Array.from({ length: 2 * cores + 4 }, (_, index) => `${index}`),
