@@ -23,7 +23,7 @@ function plan({ ms, withDependents = 0, ...given }: Case): number {
   });
 }
 
-// A batch aims at 4 ms of work per thread of its worker; the window holds 8 ms per thread.
+// A batch aims at 4 ms of work per thread of its worker, of a long backlog at 20 ms; the window holds 8 ms per thread.
 describe("the next batch has", () => {
   test.each<[string, Case, number]>([
     // Nothing to send, or nowhere to send it
@@ -31,14 +31,22 @@ describe("the next batch has", () => {
     ["no call when there is no worker", { workers: 0, slots: 0, ms: 1 }, 0],
 
     // Size follows duration
-    ["as many short calls as make some milliseconds per thread", { ms: 1 }, 8],
-    ["twice as many for twice the threads", { slots: 4, ms: 1 }, 16],
+    ["as many short calls as make some milliseconds per thread", { backlog: 32, ms: 1 }, 8],
+    ["twice as many for twice the threads", { backlog: 32, slots: 4, ms: 1 }, 16],
+    ["more of a long backlog: a quarter of it", { backlog: 100, ms: 1 }, 25],
+    [
+      "a quarter of its worker's share, when there are several",
+      { workers: 2, slots: 4, backlog: 80, ms: 1 },
+      10,
+    ],
+    ["at most some tens of milliseconds per thread", { backlog: 100_000, ms: 1 }, 40],
+    ["no more of a new task, however long the backlog", { backlog: 100_000, ms: undefined }, 2],
     ["all that wait when they are few", { backlog: 3, ms: 1 }, 3],
     ["at most a thousand, however short", { backlog: 100_000, ms: 0 }, 1000],
     ["one call when a call takes longer than a batch should", { ms: 500 }, 1],
     ["the short calls ahead of a long one, which travels alone", { ms: [0.5, 0.5, 500, 0.5] }, 2],
     ["the long call alone when it is in front", { ms: [500, 0.5, 0.5] }, 1],
-    ["a call that is only a little too long as well", { ms: [4, 6, 1] }, 2],
+    ["a call that is only a little too long as well", { backlog: 3, ms: [4, 6, 1] }, 2],
 
     // A new task: nobody knows how long it takes
     ["one call per thread of a new task", { ms: undefined }, 2],
@@ -70,13 +78,13 @@ describe("the next batch has", () => {
     // The window
     [
       "calls while less is outstanding than there is time for",
-      { outstandingCalls: 50, outstandingMs: 15, ms: 1 },
+      { outstandingCalls: 50, outstandingMs: 15, backlog: 20, ms: 1 },
       8,
     ],
     ["none when the window is full", { outstandingCalls: 50, outstandingMs: 16, ms: 1 }, 0],
     [
       "calls while a thread has none, however long the others take",
-      { outstandingCalls: 1, outstandingMs: 1e6, ms: 1 },
+      { outstandingCalls: 1, outstandingMs: 1e6, backlog: 20, ms: 1 },
       8,
     ],
     [

@@ -144,9 +144,10 @@ export class LocalCluster {
     if (broker === "memory") return new MemoryHost(options);
     const { redisUrl, searchPath } = readSettings();
     const url = redis ?? (broker === "redis" ? redisUrl : undefined);
-    if (url !== undefined) return RedisHost.withServer(url, options);
+    const { workers } = this.#size;
+    if (url !== undefined) return RedisHost.open({ url }, options, workers);
     const executable = findRedisServer(searchPath);
-    if (executable !== undefined) return RedisHost.withPrivateServer(executable, options);
+    if (executable !== undefined) return RedisHost.open({ executable }, options, workers);
     if (broker === "auto") return new MemoryHost(options);
     throw new RedisServerError(
       'Expected a redis-server or valkey-server on the PATH for a local cluster with broker "redis", got none. ' +

@@ -2,7 +2,7 @@
 export { type AmbientCluster, ambientCluster, ambientSession } from "./ambient.ts";
 export type { Executor } from "./executor.ts";
 export { InlineExecutor } from "./inline-executor.ts";
-export { Nanny, type NannyOptions } from "./nanny.ts";
+export { forkWorkerProcess, Nanny, type NannyOptions } from "./nanny.ts";
 export { ThreadExecutor, type ThreadExecutorOptions } from "./thread-executor.ts";
 export { tsxOf } from "./typescript-loader.ts";
 export { Worker, type WorkerOptions } from "./worker.ts";

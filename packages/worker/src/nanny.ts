@@ -9,11 +9,26 @@ import type { WorkerProcessOptions } from "./worker-process.ts";
 
 export interface NannyOptions {
   readonly worker: Omit<WorkerProcessOptions, "workerId">;
+  /** A process that waits for its start already, to begin with. Default: the nanny starts one. */
+  readonly process?: ChildProcess | undefined;
   /** Told at once when the process has died by itself; the next one starts meanwhile. */
   readonly onDeath: (workerId: string, reason: string) => void;
 }
 
 const ENTRY = new URL("../dist/worker-process-entry.js", import.meta.url);
+
+/**
+ * Starts a process that loads what a worker needs, and waits for its options from a nanny. It ends with this process, or
+ * when this one disconnects from it.
+ */
+export function forkWorkerProcess(): ChildProcess {
+  const child = fork(ENTRY, {
+    execArgv: processArguments(process.execArgv),
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+  });
+  child.on("error", () => {}); // One that could not be started has ended, and is replaced.
+  return child;
+}
 
 /** A start takes 0.5 s with TypeScript on a busy machine; one that takes this long will not come. */
 const START_TIMEOUT_MS = 30_000;
@@ -33,6 +48,7 @@ const EXTRA_STOP_MS = 2_000;
  */
 export class Nanny {
   readonly #options: NannyOptions;
+  #firstProcess: ChildProcess | undefined;
   #child: ChildProcess | undefined;
   #exited: Promise<void> = Promise.resolve();
   #restartTimer: NodeJS.Timeout | undefined;
@@ -41,6 +57,7 @@ export class Nanny {
 
   constructor(options: NannyOptions) {
     this.#options = options;
+    this.#firstProcess = options.process;
   }
 
   /** The process that works at this moment, for those who want to look at it, or to kill it in a test. */
@@ -52,10 +69,9 @@ export class Nanny {
   async start(): Promise<void> {
     const workerId = randomUUID();
     const startedAt = performance.now();
-    const child = fork(ENTRY, {
-      execArgv: processArguments(process.execArgv),
-      stdio: ["ignore", "inherit", "inherit", "ipc"],
-    });
+    const first = this.#firstProcess;
+    this.#firstProcess = undefined;
+    const child = first !== undefined && isAlive(first) ? first : forkWorkerProcess();
     this.#child = child;
     const exit = new Promise<string>((resolve) => {
       child.once("error", (error) => resolve(`It could not be started: ${error.message}.`));
@@ -73,7 +89,7 @@ export class Nanny {
     this.#isStopping = true;
     clearTimeout(this.#restartTimer);
     const child = this.#child;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return this.#exited;
+    if (child === undefined || !isAlive(child)) return this.#exited;
     const message: ToWorkerProcess = { type: "stop" };
     if (child.connected) child.send(message, () => {});
     const patience = this.#options.worker.graceSeconds * 1000 + EXTRA_STOP_MS;
@@ -100,6 +116,10 @@ export class Nanny {
     }, this.#restartMs);
     this.#restartMs = Math.min(2 * this.#restartMs, LONGEST_RESTART_MS);
   }
+}
+
+function isAlive({ pid, exitCode, signalCode }: ChildProcess): boolean {
+  return pid !== undefined && exitCode === null && signalCode === null;
 }
 
 /** Waits for the worker's word that it is ready. */

@@ -9,6 +9,9 @@ import { startWorkerProcess, type WorkerProcess } from "./worker-process.ts";
  */
 let running: WorkerProcess | undefined;
 
+// Loaded while the options are on their way, which takes as long as a Redis server needs to start. Who needs them sees the errors.
+for (const library of ["@millrace/broker/bullmq", "piscina"]) import(library).catch(() => {});
+
 /** How long the last wishes of a dead owner may take. */
 const FAREWELL_MS = 2_000;
 

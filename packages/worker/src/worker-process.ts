@@ -1,3 +1,4 @@
+import type { BullMqBroker } from "@millrace/broker/bullmq";
 import { currentProjectRoot, enterWorkerMode, processLogger, setProjectRoot } from "@millrace/core/internal";
 import { ThreadExecutor } from "./thread-executor.ts";
 import { Worker } from "./worker.ts";
@@ -38,27 +39,30 @@ export interface WorkerProcess {
 export async function startWorkerProcess(options: WorkerProcessOptions): Promise<WorkerProcess> {
   enterWorkerMode();
   setProjectRoot(options.root);
-  const { BullMqBroker } = await import("@millrace/broker/bullmq");
-  const broker = await BullMqBroker.connect(options);
+  const connecting = connect(options);
+  const executor = new ThreadExecutor({
+    threads: options.threads,
+    root: currentProjectRoot(), // The same directory, its symlinks resolved.
+    cluster: { redisUrl: options.redisUrl, namespace: options.namespace, queue: options.queue },
+    ...("tsx" in options && { tsx: options.tsx }),
+  });
   let worker: Worker;
   try {
-    const executor = new ThreadExecutor({
-      threads: options.threads,
-      root: currentProjectRoot(), // The same directory, its symlinks resolved.
-      cluster: { redisUrl: options.redisUrl, namespace: options.namespace, queue: options.queue },
-      ...("tsx" in options && { tsx: options.tsx }),
-    });
     const { workerId, modules } = options;
     worker = await Worker.start({
-      broker,
+      broker: connecting, // The threads start meanwhile.
       executor,
       ...(workerId !== undefined && { workerId }),
       ...(modules !== undefined && { modules }),
     });
   } catch (error) {
-    await broker.close();
+    await connecting.then(
+      (broker) => broker.close(),
+      () => {},
+    );
     throw error;
   }
+  const broker = await connecting;
   const { workerId } = worker;
   processLogger().debug({ workerId, threads: options.threads, queue: options.queue }, "worker started");
   let isStopping = false;
@@ -84,6 +88,11 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
     stop: () => void (isStopping || stop()),
     deleteNamespace: () => broker.deleteNamespace().catch(() => {}),
   };
+}
+
+async function connect(options: WorkerProcessOptions): Promise<BullMqBroker> {
+  const { BullMqBroker } = await import("@millrace/broker/bullmq");
+  return BullMqBroker.connect(options);
 }
 
 const STOP_SIGNALS = ["SIGTERM", "SIGINT"] as const;

@@ -3,7 +3,8 @@ import type { Broker, Delivery, WorkerLink } from "@millrace/broker";
 import type { Executor } from "./executor.ts";
 
 export interface WorkerOptions {
-  readonly broker: Broker;
+  /** May be on its way: the executor starts meanwhile. */
+  readonly broker: Broker | Promise<Broker>;
   readonly executor: Executor;
   /** Default: a random UUID. */
   readonly workerId?: string;
@@ -34,10 +35,10 @@ export class Worker {
     workerId = randomUUID(),
     modules = [],
   }: WorkerOptions): Promise<Worker> {
-    await executor.start(workerId, modules);
     const early = new EarlyCancellations();
     try {
-      const link = await broker.connectWorker(
+      const [reached] = await Promise.all([broker, executor.start(workerId, modules)]);
+      const link = await reached.connectWorker(
         { workerId, threads: executor.threads },
         {
           onCancel: (batchId, sequences) => {
