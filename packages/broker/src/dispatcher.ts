@@ -162,10 +162,13 @@ export class Dispatcher {
   #planFlush(): void {
     if (this.#isFlushPlanned) return;
     this.#isFlushPlanned = true;
-    setImmediate(() => {
+    const flush = () => {
       this.#isFlushPlanned = false;
       this.#flush();
-    });
+    };
+    // Idle workers wait for the first call only until those that are submitted beside it are there.
+    if (this.#outstanding.size === 0) queueMicrotask(flush);
+    else setImmediate(flush);
   }
 
   /** Sends batches until the window is full. */
