@@ -98,6 +98,19 @@ describe.each(BROKERS)("with broker %s", (broker, options) => {
     expect(await waiting).toBe(9);
   });
 
+  test("calls that await something share their thread, as many as callsPerThread says", async () => {
+    const companyWith = async (callsPerThread?: number) => {
+      const limit = callsPerThread === undefined ? {} : { callsPerThread };
+      await using cluster = new LocalCluster({ ...options, ...limit, workers: 1 });
+      const taskRunner = new DistributedTaskRunner({ cluster });
+      const body = () => Promise.all(Array.from({ length: 12 }, () => tasks.company()));
+      return Math.max(...(await flow({ name: "company", taskRunner }, body)()));
+    };
+    expect(await companyWith(1)).toBe(1);
+    expect(await companyWith(3)).toBe(3);
+    expect(await companyWith()).toBeGreaterThan(3);
+  });
+
   test("waitForWorkers waits until there are as many", async () => {
     await using cluster = new LocalCluster({ ...options, workers: 1 });
     const waiting = cluster.waitForWorkers(2);
@@ -171,13 +184,17 @@ describe("a cluster that cannot be", () => {
     expect(state).toMatchObject({ type: "CRASHED", data: { code: "ERR_BROKER_UNAVAILABLE" } });
   });
 
-  test.each([{ workers: -1 }, { workers: 0 }, { threads: 1.5 }, { broker: "kafka" }, { root: "" }])(
-    "%j is refused where it is written",
-    (options) => {
-      expect(() => new LocalCluster(options as never)).toThrow(InvalidOptionError);
-      expect(() => new DistributedTaskRunner({ cluster: options as never })).toThrow(InvalidOptionError);
-    },
-  );
+  test.each([
+    { workers: -1 },
+    { workers: 0 },
+    { threads: 1.5 },
+    { callsPerThread: 0 },
+    { broker: "kafka" },
+    { root: "" },
+  ])("%j is refused where it is written", (options) => {
+    expect(() => new LocalCluster(options as never)).toThrow(InvalidOptionError);
+    expect(() => new DistributedTaskRunner({ cluster: options as never })).toThrow(InvalidOptionError);
+  });
 
   test("a number of workers that is none", () => {
     const cluster = new LocalCluster({ broker: "memory" });

@@ -14,6 +14,7 @@ function plan({ ms, withDependents = 0, ...given }: Case): number {
   return planBatch({
     workers: 1,
     slots: 2,
+    batchMs: 4,
     outstandingCalls: 0,
     outstandingMs: 0,
     backlog: 100,
@@ -47,6 +48,10 @@ describe("the next batch has", () => {
     ["the short calls ahead of a long one, which travels alone", { ms: [0.5, 0.5, 500, 0.5] }, 2],
     ["the long call alone when it is in front", { ms: [500, 0.5, 0.5] }, 1],
     ["a call that is only a little too long as well", { backlog: 3, ms: [4, 6, 1] }, 2],
+
+    // As told
+    ["what makes so much per thread as was asked for", { backlog: 12, batchMs: 2, ms: 1 }, 4],
+    ["none behind two such batches", { batchMs: 2, outstandingCalls: 50, outstandingMs: 8, ms: 1 }, 0],
 
     // A new task: nobody knows how long it takes
     ["one call per thread of a new task", { ms: undefined }, 2],
@@ -114,7 +119,14 @@ test("there is always a call when one waits and a thread is idle, and never more
     fc.property(situations, ({ workers, threads, ms, ...situation }) => {
       const slots = workers * threads;
       const expectedMs = (index: number) => ms[index % ms.length];
-      const count = planBatch({ ...situation, workers, slots, expectedMs, hasDependents: () => false });
+      const count = planBatch({
+        ...situation,
+        batchMs: 4,
+        workers,
+        slots,
+        expectedMs,
+        hasDependents: () => false,
+      });
       expect(count).toBeLessThanOrEqual(Math.min(1000, Math.ceil(situation.backlog / workers)));
       if (situation.outstandingCalls < slots) expect(count).toBeGreaterThan(0);
     }),
@@ -122,6 +134,6 @@ test("there is always a call when one waits and a thread is idle, and never more
 });
 
 test("a call of a new task counts for something", () => {
-  expect(costMs(undefined)).toBeGreaterThan(1);
-  expect(costMs(3)).toBe(3);
+  expect(costMs(undefined, 4)).toBe(4);
+  expect(costMs(3, 4)).toBe(3);
 });

@@ -1,7 +1,7 @@
 import { type Call, type UpstreamRun, WorkerLostError } from "@millrace/core";
 import { type TaskDefinition, writeLogLine } from "@millrace/core/internal";
 import { BatchBuilder } from "./batch-builder.ts";
-import { costMs, planBatch } from "./batch-plan.ts";
+import { costMs, DEFAULT_BATCH_MS, planBatch } from "./batch-plan.ts";
 import { type Broker, type Capacity, DEFAULT_QUEUE, type RunnerLink } from "./broker.ts";
 import { Durations } from "./durations.ts";
 import { type Entry, LocalEntry, NestedEntry } from "./entries.ts";
@@ -22,6 +22,8 @@ export interface DispatcherOptions {
   readonly laneOf?: (queue: string) => Promise<Dispatcher>;
   /** How long calls may wait while no worker serves the queue, before they end CRASHED. */
   readonly noWorkersTimeoutSeconds: number;
+  /** Work per thread that a batch aims at. Default: 4. */
+  readonly batchMs?: number | undefined;
 }
 
 /** Calls taken in one turn of the event loop before a first batch leaves: the cluster works while a long loop submits. */
@@ -48,6 +50,7 @@ export class Dispatcher {
   readonly #outstanding = new Outstanding();
   readonly #nested: NestedCalls;
   readonly #durations = new Durations<TaskDefinition | string>();
+  readonly #batchMs: number;
   #nextSequence = 0;
   #nextBatch = 0;
   #submitsThisTurn = 0;
@@ -68,7 +71,13 @@ export class Dispatcher {
     return dispatcher;
   }
 
-  private constructor({ queue = DEFAULT_QUEUE, noWorkersTimeoutSeconds, laneOf }: DispatcherOptions) {
+  private constructor({
+    queue = DEFAULT_QUEUE,
+    noWorkersTimeoutSeconds,
+    laneOf,
+    batchMs,
+  }: DispatcherOptions) {
+    this.#batchMs = batchMs ?? DEFAULT_BATCH_MS;
     this.#nested = new NestedCalls({ dispatcher: this, outstanding: this.#outstanding, laneOf });
     this.#noWorkers = new NoWorkersWatch({
       queue,
@@ -192,6 +201,7 @@ export class Dispatcher {
     const { busyCalls, busyMs } = this.#outstanding;
     const count = planBatch({
       ...this.#capacity,
+      batchMs: this.#batchMs,
       outstandingCalls: busyCalls,
       outstandingMs: busyMs,
       backlog: queue.size,
@@ -206,8 +216,12 @@ export class Dispatcher {
       dependentsOf,
       waitsFor: (entry) =>
         entry.priority === priority ? (entry as LocalEntry).unfinished()?.length : undefined,
-      costMs: (entry) => costMs(this.#durations.expectedMs(entry.taskKey)),
+      costMs: (entry) => this.#costMs(entry),
     });
+  }
+
+  #costMs({ taskKey }: Entry): number {
+    return costMs(this.#durations.expectedMs(taskKey), this.#batchMs);
   }
 
   #send(entries: readonly Entry[]): void {
@@ -228,7 +242,7 @@ export class Dispatcher {
       }
       entry.batchId = batchId;
       entry.blockedBy = above.length;
-      entry.costMs = costMs(this.#durations.expectedMs(entry.taskKey));
+      entry.costMs = this.#costMs(entry);
       sent.push(entry);
     }
     if (sent.length === 0) return;

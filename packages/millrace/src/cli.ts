@@ -8,12 +8,13 @@ import type { BullMqBroker } from "@millrace/broker/bullmq";
 import { InvalidOptionError, MillraceError, readSettings } from "@millrace/core";
 import { findProjectRoot, toModulePath } from "@millrace/core/internal";
 import { projectName } from "@millrace/runner-distributed";
-import { startWorkerProcess } from "@millrace/worker";
+import { DEFAULT_CALLS_PER_THREAD, startWorkerProcess } from "@millrace/worker";
 import { Command, InvalidArgumentError } from "commander";
 
 interface WorkerFlags {
   readonly redis?: string;
   readonly threads: number;
+  readonly callsPerThread: number;
   readonly queue: string;
   readonly root: string;
   readonly namespace?: string;
@@ -30,6 +31,12 @@ program
   .argument("[modules...]", "modules to load before the first call, instead of with it")
   .option("--redis <url>", "redis://, rediss:// or unix:// URL of the queue (default: MILLRACE_REDIS_URL)")
   .option("--threads <n>", "calls that run at the same time", wholeNumber, availableParallelism())
+  .option(
+    "--calls-per-thread <n>",
+    "calls that a thread may have under way at once, when they await something",
+    wholeNumber,
+    DEFAULT_CALLS_PER_THREAD,
+  )
   .option("--queue <name>", "the queue to serve", DEFAULT_QUEUE)
   .option("--namespace <name>", "the project on this Redis (default: the name in the root's package.json)")
   .option(
@@ -117,12 +124,13 @@ function redisUrlOf({ redis }: { readonly redis?: string }): string {
 
 async function runWorker(modules: string[], flags: WorkerFlags): Promise<void> {
   const redisUrl = redisUrlOf(flags);
-  const { threads, queue, root, graceSeconds, namespace = projectName(root) } = flags;
+  const { threads, callsPerThread, queue, root, graceSeconds, namespace = projectName(root) } = flags;
   const worker = await startWorkerProcess({
     redisUrl,
     namespace,
     queue,
     threads,
+    callsPerThread,
     root,
     graceSeconds,
     modules: modules.map((module) => toModulePath(root, pathToFileURL(resolve(module)).href)),

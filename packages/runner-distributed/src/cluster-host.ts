@@ -25,6 +25,8 @@ export interface HostedWorker {
 export interface HostOptions {
   /** Threads of each worker. */
   readonly threads: number;
+  /** See LocalClusterOptions. */
+  readonly callsPerThread: number | undefined;
   readonly root: string;
   readonly queue: string;
 }

@@ -8,6 +8,7 @@ export interface LanesOptions {
   /** Gives the broker of another queue. Left out: the workers serve all queues. */
   readonly brokerOf?: (queue: string) => Broker;
   readonly noWorkersTimeoutSeconds: number;
+  readonly batchMs: number | undefined;
 }
 
 /** The dispatchers of one flow run: one for each queue that its tasks name. */
@@ -71,11 +72,12 @@ export class Lanes {
   }
 
   #start(broker: Broker, queue: string): Promise<Dispatcher> {
-    const { noWorkersTimeoutSeconds, brokerOf } = this.#options;
+    const { noWorkersTimeoutSeconds, batchMs, brokerOf } = this.#options;
     const laneOf = (other: string) => this.#laneOf(other);
     return Dispatcher.start(broker, {
       queue,
       noWorkersTimeoutSeconds,
+      batchMs,
       ...(brokerOf !== undefined && { laneOf }),
     });
   }

@@ -14,6 +14,11 @@ export interface LocalClusterOptions {
   /** Threads of each worker. Default: the cores, shared among the workers. */
   readonly threads?: number;
   /**
+   * How many calls a thread may have under way at once while its event loop is idle, as calls that await a network leave it;
+   * calls that compute have their thread to themselves. Default: 100.
+   */
+  readonly callsPerThread?: number;
+  /**
    * What is between runners and workers. `memory`: nothing, the workers are threads of this process. `redis`: a Redis
    * and worker processes. `auto`: `redis` when a server is installed, else `memory`. Default: `auto`.
    */
@@ -27,6 +32,7 @@ export interface LocalClusterOptions {
 const optionRules: rules.OptionRules<LocalClusterOptions> = {
   workers: rules.wholeNumber(1),
   threads: rules.wholeNumber(1),
+  callsPerThread: rules.wholeNumber(1),
   broker: rules.oneOf("auto", "redis", "memory"),
   redis: rules.text,
   root: rules.text,
@@ -139,8 +145,9 @@ export class LocalCluster {
   }
 
   #openHost(): Promise<ClusterHost> | ClusterHost {
-    const { broker = "auto", redis, root = currentProjectRoot() } = this.#options;
-    const options: HostOptions = { threads: this.#size.threads, root, queue: DEFAULT_QUEUE };
+    const { broker = "auto", redis, root = currentProjectRoot(), callsPerThread } = this.#options;
+    const { threads } = this.#size;
+    const options: HostOptions = { threads, callsPerThread, root, queue: DEFAULT_QUEUE };
     if (broker === "memory") return new MemoryHost(options);
     const { redisUrl, searchPath } = readSettings();
     const url = redis ?? (broker === "redis" ? redisUrl : undefined);

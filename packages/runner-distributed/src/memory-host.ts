@@ -18,10 +18,10 @@ export class MemoryHost implements ClusterHost {
   }
 
   async addWorker(): Promise<HostedWorker> {
-    const { threads, root } = this.#options;
+    const { threads, callsPerThread, root } = this.#options;
     const worker = await Worker.start({
       broker: this.broker,
-      executor: new ThreadExecutor({ threads, root }),
+      executor: new ThreadExecutor({ threads, callsPerThread, root }),
     });
     return { pid: undefined, stop: () => worker.stop(CLOSE_GRACE_SECONDS) };
   }

@@ -1,6 +1,6 @@
 /** What executes calls: executors, the worker, its process and the nanny of that. */
 export { type AmbientCluster, ambientCluster, ambientSession } from "./ambient.ts";
-export type { Executor } from "./executor.ts";
+export { DEFAULT_CALLS_PER_THREAD, type Executor } from "./executor.ts";
 export { InlineExecutor } from "./inline-executor.ts";
 export { forkWorkerProcess, Nanny, type NannyOptions } from "./nanny.ts";
 export { ThreadExecutor, type ThreadExecutorOptions } from "./thread-executor.ts";

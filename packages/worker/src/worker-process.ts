@@ -9,6 +9,8 @@ export interface WorkerProcessOptions {
   readonly namespace: string;
   readonly queue: string;
   readonly threads: number;
+  /** See ThreadExecutorOptions. */
+  readonly callsPerThread?: number | undefined;
   /** The project root: only modules in it are loaded. */
   readonly root: string;
   readonly workerId?: string;
@@ -42,6 +44,7 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
   const connecting = connect(options);
   const executor = new ThreadExecutor({
     threads: options.threads,
+    callsPerThread: options.callsPerThread,
     root: currentProjectRoot(), // The same directory, its symlinks resolved.
     cluster: { redisUrl: options.redisUrl, namespace: options.namespace, queue: options.queue },
     ...("tsx" in options && { tsx: options.tsx }),
