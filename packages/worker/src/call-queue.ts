@@ -37,6 +37,7 @@ export class CallQueue {
   readonly #chunks: Chunk[] = [];
   /** Of chunks in which calls wait for others. */
   readonly #values = new WeakMap<Batch, ChunkValues>();
+  #hasPassedOver = false;
   /** In the order of their turns. */
   readonly #deferred = new Set<Deferred>();
   /** Ended before their turn. */
@@ -73,12 +74,20 @@ export class CallQueue {
       const due = { batch, call, number: this.#state.start() };
       if (this.#isDecided(due)) {
         if (this.#mayStart(due)) return this.#turnOf(due);
-      } else if (!this.#dropped.delete(call) && !this.#state.isClaimed(due.number)) {
+      } else if (this.#state.isClaimed(due.number)) this.#hasPassedOver = true;
+      else if (!this.#dropped.delete(call)) {
         this.#deferred.add(due);
         this.#onDeferred(due.number);
       }
     }
     return undefined;
+  }
+
+  /** Have calls been passed over, since this was last asked, because they were taken back? */
+  hasPassedOver(): boolean {
+    const has = this.#hasPassedOver;
+    this.#hasPassedOver = false;
+    return has;
   }
 
   /** The call has ended: what of its chunk waits for it may start, or never will. */
@@ -121,7 +130,10 @@ export class CallQueue {
   }
 
   #mayStart({ call, number }: Deferred): boolean {
-    if (!this.#state.claim(number)) return false; // It was taken back: another thread has it.
+    if (!this.#state.claim(number)) {
+      this.#hasPassedOver = true; // It was taken back: another thread has it.
+      return false;
+    }
     return this.#dropped.size === 0 || !this.#dropped.delete(call);
   }
 

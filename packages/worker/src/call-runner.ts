@@ -27,6 +27,8 @@ export interface CallRunnerOptions extends OutboxOptions {
   readonly state: ThreadState;
   /** Another call would start at once. */
   readonly onRoom?: () => void;
+  /** Calls that were taken back have been passed over, and none is left. */
+  readonly onPassedOver: () => void;
   /** The call with this number is put off until others, which it waits for, have ended. */
   readonly onDeferred: (call: number) => void;
   /** The function of this call, by its number, goes on though the call has ended early. */
@@ -152,6 +154,7 @@ export class CallRunner {
     }
     this.flush();
     this.#isBusy = false;
+    if (this.#queue.hasPassedOver()) this.#options.onPassedOver();
     this.#options.onRoom?.();
   }
 

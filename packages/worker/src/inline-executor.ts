@@ -48,6 +48,7 @@ export class InlineExecutor implements Executor {
       send: (report) => this.#onReport(report),
       state: this.#state,
       onRoom: () => this.#changed.fire(),
+      onPassedOver: () => {},
       onDeferred: () => {},
       onGoesOn: () => {}, // Code on this event loop cannot be stopped.
       onEnded: () => {},

@@ -31,3 +31,28 @@ test("calls behind one that is longer than known are done by a thread that is id
     await executor.close();
   }
 });
+
+test("a thread that starts nothing for long gets calls back once, and loses none when it goes on", async () => {
+  const executor = new ThreadExecutor({ threads: 2, root: FIXTURES });
+  await executor.start("worker");
+  try {
+    const short = batchOf("tasks.js", ...Array.from({ length: 300 }, (): CallOf => ["add", 1, 1]));
+    const rounds = async (count: number) => {
+      for (let round = 0; round < count; round++) {
+        const ended = await run(executor, { ...short, id: `short.${round}` });
+        expect(ended.every(({ value }) => value === 2)).toBe(true);
+      }
+    };
+    await rounds(3); // Now it is known for a short one.
+    const path = gate.path("a");
+    expect(await run(executor, batchOf("tasks.js", ["blockAfterEnd", path]))).toMatchObject([
+      { value: "ended" },
+    ]);
+    await gate.started([path]);
+    await rounds(60); // The other thread does them. A thread has 4,096 claims, and these are 18,000 calls.
+    gate.open(path);
+    await rounds(60);
+  } finally {
+    await executor.close();
+  }
+});

@@ -203,7 +203,6 @@ export class ThreadExecutor implements Executor {
   /** Takes calls back that the thread has not started; what it has started, it is stuck in until it reports. */
   #takeBack(slot: ThreadSlot): void {
     const calls = slot.takeBack();
-    slot.isStuck = slot.busyCalls > 0;
     this.#endHere(calls.filter(isCancelled), "cancelled");
     this.#ready.prepend(calls.filter((pending) => !pending.isCancelled && pending.waitsFor === 0));
   }

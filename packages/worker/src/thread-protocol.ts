@@ -32,10 +32,10 @@ export type ToThread =
 /**
  * What a thread sends: one word on its start (an error is encoded), then reports as bytes. `goes-on`: a function has
  * not ended although its call has, being out of time or cancelled; `ended`: now it has. `deferred`: a call waits for others that
- * the thread has under way. All three name the call by its number.
+ * the thread has under way. All three name the call by its number. `passed-over`: no call is left of those that were taken back.
  */
 export type FromThread =
-  | { readonly type: "ready" }
+  | { readonly type: "ready" | "passed-over" }
   | { readonly type: "failed"; readonly error: Uint8Array }
   | { readonly type: "goes-on" | "ended" | "deferred"; readonly call: number }
   | Uint8Array;

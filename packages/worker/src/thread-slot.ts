@@ -8,6 +8,7 @@ import { monotonicMs, ThreadState } from "./thread-state.ts";
 export type Overdue = "timed-out" | "cancelled";
 
 export interface SlotHandlers {
+  /** It takes calls: it has started, or has passed over those that were taken back. */
   readonly onReady: () => void;
   /** A call waits, and keeps the thread from nothing. */
   readonly onDeferred: () => void;
@@ -33,8 +34,6 @@ export class ThreadSlot {
   isReady = false;
   /** It gets no more calls. */
   isLeaving = false;
-  /** It has been longer about a call than was expected, and gets no more until it reports. */
-  isStuck = false;
   /** How many reports have come. */
   reports = 0;
   failStart!: (error: Error) => void;
@@ -46,6 +45,10 @@ export class ThreadSlot {
   #busyMs = 0;
   #unknown = 0;
   #parked = 0;
+  /** It has been longer about a call than was expected, and has not reported since. */
+  #isSlow = false;
+  /** Calls with lower numbers have been taken back, or handed over before those. */
+  #takenBackBelow = 0;
   /** It has died, or the executor has closed: nothing is looked at any more. */
   #isOver = false;
   /** How many messages the thread was sent. */
@@ -69,6 +72,7 @@ export class ThreadSlot {
         else if (message.type === "failed") reject(decode(message.error));
         else if (message.type === "goes-on") this.#goesOn(message.call);
         else if (message.type === "ended") this.#hasEnded(message.call);
+        else if (message.type === "passed-over") handlers.onReady();
         else if (message.type === "deferred") this.#isDeferred(message.call);
         else {
           this.isReady = true;
@@ -84,6 +88,14 @@ export class ThreadSlot {
   /** May it get calls? */
   get isOpen(): boolean {
     return this.isReady && !this.isLeaving;
+  }
+
+  /**
+   * Is it to get no more for now? It is longer about a call than was expected; or it has not passed over those that were taken
+   * back, which stand before what it would get: calls would go to and fro, and a claim be used twice.
+   */
+  get isStuck(): boolean {
+    return this.#isSlow || this.#state.started < this.#takenBackBelow;
   }
 
   /** Calls that keep the thread busy, or will. */
@@ -113,16 +125,13 @@ export class ThreadSlot {
     const chunk = calls.map(({ call, inputs, after }) =>
       inputs === call.inputs && after === call.after ? call : { ...call, inputs, after },
     );
-    const bytes = new Uint8Array(encodeBatch({ ...batch, calls: chunk })); // See thread-entry.ts: only a copy can be handed over.
-    this.#told++;
-    this.port.postMessage(bytes, [bytes.buffer as ArrayBuffer]);
+    this.#tell(new Uint8Array(encodeBatch({ ...batch, calls: chunk }))); // A copy, and cloned: see thread-entry.ts.
     if (batch.tasks.some(({ timeoutSeconds }) => timeoutSeconds > 0)) this.#watchLimits();
   }
 
-  /** A report has come: the thread is not stuck. */
   reported(): void {
     this.reports++;
-    this.isStuck = false;
+    this.#isSlow = false;
   }
 
   ended(call: PendingCall): void {
@@ -173,7 +182,7 @@ export class ThreadSlot {
     this.#expectEnd(call, "cancelled");
   }
 
-  /** Takes back the calls that the thread has not started, in their order. */
+  /** Takes back the calls that the thread has not started, in their order. It is longer about the others than it should be. */
   takeBack(): PendingCall[] {
     const calls: PendingCall[] = [];
     for (const call of [...this.inFlight].reverse()) {
@@ -181,6 +190,8 @@ export class ThreadSlot {
       this.ended(call);
       calls.push(call);
     }
+    this.#takenBackBelow = this.#sent;
+    this.#isSlow = this.busyCalls > 0;
     return calls.reverse();
   }
 
