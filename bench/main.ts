@@ -1,31 +1,82 @@
 /**
- * `npm run bench`: the figures that Millrace watches, for this machine, with the peers beside it in the same run.
- * `--json` prints a line per figure. Needs a redis-server on the PATH for what goes through Redis.
+ * `npm run bench`: the figures that Millrace watches, for this machine, with the peers beside it in the same run, and
+ * whether each reaches its goal. Needs a redis-server on the PATH.
+ *
+ *     --json          a line for each figure, for report.ts
+ *     --only <group>  one group (may be repeated): see the list below
+ *     --quick         small sizes, to see that it works
+ *     --pattern all   of Task Bench, every pattern
  */
 import { parseArgs } from "node:util";
-import type { Figure } from "./measure.ts";
-import { distributed, engineOverhead } from "./millrace.ts";
-import { bullmqAndPiscina, piscinaAlone } from "./peers.ts";
-import { withPrivateRedis } from "./private-redis.ts";
+import type { Figure } from "./figure.ts";
+import { engine } from "./groups/engine.ts";
+import type { Bench, Group } from "./groups/group.ts";
+import { latency } from "./groups/latency.ts";
+import { start } from "./groups/start.ts";
+import { throughput } from "./groups/throughput.ts";
+import { describeMachine } from "./machine.ts";
+import { findPythonPeers } from "./systems/python.ts";
+import { asText, goalTable, growthTables, mixedLoadTable, otherFigures } from "./table.ts";
 
-const { values: flags } = parseArgs({ options: { json: { type: "boolean", default: false } } });
+const groups: readonly Group[] = [throughput, latency, start, engine];
 
-const steps: (() => Promise<Figure[]>)[] = [
-  engineOverhead,
-  piscinaAlone,
-  () => distributed("Millrace, embedded", "memory"),
-  () => withPrivateRedis(bullmqAndPiscina),
-  () => distributed("Millrace, Redis", "redis"),
-];
+const { values: flags } = parseArgs({
+  options: {
+    json: { type: "boolean", default: false },
+    quick: { type: "boolean", default: false },
+    only: { type: "string", multiple: true },
+    pattern: { type: "string" },
+  },
+});
+if (flags.pattern !== undefined && flags.pattern !== "all") throw new Error("--pattern: expected `all`.");
+const chosen = chooseGroups(flags.only);
+// A standing cluster is not what is measured.
+delete process.env.MILLRACE_REDIS_URL;
 
-for (const step of steps) {
-  for (const figure of await step()) {
-    if (flags.json) console.log(JSON.stringify(figure));
-    else console.log(`${figure.measure.padEnd(36)} ${figure.system.padEnd(22)} ${format(figure)}`);
+const began = performance.now();
+const peers = await findPythonPeers();
+const machine = await describeMachine(flags.quick, peers);
+if (flags.json) console.log(JSON.stringify({ machine }));
+for (const name of ["Dask", "Ray"]) {
+  if (machine.versions[name] === undefined) progress(`${name} is left out: no python3 here can import it`);
+}
+
+const figures: Figure[] = [];
+for (const group of chosen) {
+  const bench: Bench = {
+    isQuick: flags.quick,
+    peers,
+    withAllPatterns: flags.pattern === "all",
+    record(figure) {
+      figures.push(figure);
+      if (flags.json) console.log(JSON.stringify(figure));
+    },
+    progress: (text) => progress(`${group.name}: ${text}`),
+  };
+  await group.run(bench);
+}
+if (!flags.json) {
+  for (const table of [
+    goalTable(figures),
+    mixedLoadTable(figures),
+    ...growthTables(figures),
+    otherFigures(figures),
+  ]) {
+    if (table.rows.length > 0) console.log(`\n${asText(table)}`);
   }
 }
 
-function format({ value, unit }: Figure): string {
-  const digits = value >= 1000 ? 0 : value >= 10 ? 1 : 3;
-  return `${value.toLocaleString("en", { maximumFractionDigits: digits, minimumFractionDigits: digits })} ${unit}`;
+function chooseGroups(names: readonly string[] | undefined): readonly Group[] {
+  const unknown = names?.filter((name) => !groups.some((group) => group.name === name)) ?? [];
+  if (unknown.length > 0) {
+    const known = groups.map(({ name }) => name).join(", ");
+    throw new Error(`--only: expected some of ${known}; got ${unknown.join(", ")}.`);
+  }
+  return groups.filter(({ name }) => names === undefined || names.includes(name));
+}
+
+/** To standard error: standard output is for the figures. */
+function progress(text: string): void {
+  const seconds = Math.round((performance.now() - began) / 1000);
+  console.error(`${String(seconds).padStart(4)} s  ${text}`);
 }

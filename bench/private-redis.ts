@@ -4,26 +4,27 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** A Redis for a peer, on a unix socket as a local cluster has it, for as long as the body runs. */
-export async function withPrivateRedis<R>(body: (socketPath: string) => Promise<R>): Promise<R> {
+export interface PrivateRedis extends AsyncDisposable {
+  readonly socketPath: string;
+}
+
+/** A Redis on a unix socket that keeps nothing on disk: the same for Millrace and for its peers. */
+export async function startPrivateRedis(): Promise<PrivateRedis> {
   const directory = await mkdtemp(join(tmpdir(), "millrace-bench-"));
-  const path = join(directory, "redis.sock");
-  const server = spawn("redis-server", [
-    "--port",
-    "0",
-    "--unixsocket",
-    path,
-    "--save",
-    "",
-    "--appendonly",
-    "no",
-  ]);
-  try {
-    for await (const text of server.stdout) if (String(text).includes("ready to accept connections")) break;
-    return await body(path);
-  } finally {
+  const socketPath = join(directory, "redis.sock");
+  const flags = ["--port", "0", "--unixsocket", socketPath, "--save", "", "--appendonly", "no"];
+  const server = spawn("redis-server", flags, { stdio: ["ignore", "pipe", "inherit"] });
+  const stop = async () => {
     server.kill();
     if (server.exitCode === null) await once(server, "exit");
     await rm(directory, { recursive: true, force: true });
-  }
+  };
+  const failed = once(server, "error").then(([error]) => Promise.reject(error));
+  const ready = (async () => {
+    for await (const text of server.stdout) if (String(text).includes("ready to accept connections")) return;
+    throw new Error("Expected redis-server to accept connections; it ended.");
+  })();
+  await Promise.race([ready, failed]);
+  server.stdout.resume();
+  return { socketPath, [Symbol.asyncDispose]: stop };
 }

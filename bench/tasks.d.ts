@@ -1,6 +1,12 @@
 import type { Task } from "millrace";
 
-export const noop: Task<[n: number], number>;
+export const noop: Task<[value: number], number>;
+export const increment: Task<[value: number], number>;
 export const spin: Task<[milliseconds: number], void>;
-declare const plainNoop: (n: number) => number;
-export default plainNoop;
+export const rest: Task<[milliseconds: number], void>;
+export const echo: Task<[bytes: Uint8Array], Uint8Array>;
+export const point: Task<
+  [step: number, at: number, iterations: number, needs: readonly number[], inputs: readonly Uint8Array[]],
+  Uint8Array
+>;
+export const rate: Task<[iterations: number], number>;

@@ -1,13 +1,11 @@
-/** The tasks of the benchmarks. JavaScript, so that no thread spends its start on compiling. */
+/** The functions of the benchmarks, as Millrace runs them. */
 import { task } from "millrace";
+import * as functions from "./functions.js";
 
-export const noop = task({ name: "noop" }, (n) => n);
-
-/** Computes for about a millisecond, by the clock: the machine's speed does not matter. */
-export const spin = task({ name: "spin" }, (milliseconds) => {
-  const end = performance.now() + milliseconds;
-  while (performance.now() < end);
-});
-
-/** What piscina runs for the peers: the same no-op. */
-export default (n) => n;
+export const noop = task({ name: "noop" }, functions.noop);
+export const increment = task({ name: "increment" }, functions.increment);
+export const spin = task({ name: "spin" }, functions.spin);
+export const rest = task({ name: "rest" }, functions.rest);
+export const echo = task({ name: "echo" }, functions.echo);
+export const point = task({ name: "point" }, functions.point);
+export const rate = task({ name: "rate" }, functions.rate);
