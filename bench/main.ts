@@ -13,12 +13,13 @@ import { engine } from "./groups/engine.ts";
 import type { Bench, Group } from "./groups/group.ts";
 import { latency } from "./groups/latency.ts";
 import { start } from "./groups/start.ts";
+import { taskBench } from "./groups/task-bench.ts";
 import { throughput } from "./groups/throughput.ts";
 import { describeMachine } from "./machine.ts";
 import { findPythonPeers } from "./systems/python.ts";
 import { asText, goalTable, growthTables, mixedLoadTable, otherFigures } from "./table.ts";
 
-const groups: readonly Group[] = [throughput, latency, start, engine];
+const groups: readonly Group[] = [throughput, latency, start, engine, taskBench];
 
 const { values: flags } = parseArgs({
   options: {
