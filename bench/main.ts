@@ -9,17 +9,31 @@
  */
 import { parseArgs } from "node:util";
 import type { Figure } from "./figure.ts";
+import { balance } from "./groups/balance.ts";
 import { engine } from "./groups/engine.ts";
 import type { Bench, Group } from "./groups/group.ts";
 import { latency } from "./groups/latency.ts";
+import { payload } from "./groups/payload.ts";
+import { scale } from "./groups/scale.ts";
 import { start } from "./groups/start.ts";
 import { taskBench } from "./groups/task-bench.ts";
 import { throughput } from "./groups/throughput.ts";
+import { workers } from "./groups/workers.ts";
 import { describeMachine } from "./machine.ts";
 import { findPythonPeers } from "./systems/python.ts";
 import { asText, goalTable, growthTables, mixedLoadTable, otherFigures } from "./table.ts";
 
-const groups: readonly Group[] = [throughput, latency, start, engine, taskBench];
+const groups: readonly Group[] = [
+  throughput,
+  latency,
+  start,
+  engine,
+  taskBench,
+  scale,
+  payload,
+  workers,
+  balance,
+];
 
 const { values: flags } = parseArgs({
   options: {

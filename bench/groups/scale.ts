@@ -1,0 +1,71 @@
+import { Redis } from "ioredis";
+import { runChild } from "../child.ts";
+import { startPrivateRedis } from "../private-redis.ts";
+import { type Group, Rounds } from "./group.ts";
+
+const ROUNDS = 3;
+const SIZES = [1_000, 10_000, 100_000, 1_000_000];
+/** The cost of a task in a larger flow is told as a multiple of this one's: below it, starting up is most of it. */
+const BASE = 10_000;
+
+interface Run {
+  readonly elapsedMs: number;
+  readonly mostBytes: number;
+  readonly mostRedisBytes?: number;
+}
+
+/** One flow of ever more no-op tasks, each size in a fresh process: does a task's cost stay, and how much memory is it? */
+export const scale: Group = {
+  name: "scale",
+  async run(bench) {
+    const rounds = new Rounds();
+    for (let round = 0; round < (bench.isQuick ? 1 : ROUNDS); round++) {
+      for (const [system, measure] of [
+        ["Millrace, embedded", runEmbedded],
+        ["Millrace, Redis", runOnRedis],
+      ] as const) {
+        let baseMs = Number.NaN;
+        for (const tasks of bench.isQuick ? SIZES.slice(0, 2) : SIZES) {
+          bench.progress(`round ${round + 1}: ${system}, ${tasks.toLocaleString("en")} tasks`);
+          const run = await measure(tasks);
+          if (tasks === BASE) baseMs = run.elapsedMs / tasks;
+          add(rounds, { system, tasks, baseMs }, run);
+        }
+      }
+    }
+    rounds.recordIn(bench);
+  },
+};
+
+function add(
+  rounds: Rounds,
+  { system, tasks, baseMs }: { system: string; tasks: number; baseMs: number },
+  { elapsedMs, mostBytes, mostRedisBytes }: Run,
+): void {
+  const figure = { group: "scale", system, at: tasks };
+  rounds.add({ ...figure, measure: "tasks per second", unit: "1/s" }, (tasks / elapsedMs) * 1000);
+  if (tasks >= BASE) {
+    const multiple = elapsedMs / tasks / baseMs;
+    rounds.add({ ...figure, measure: "cost per task, multiple of that at 10,000", unit: "" }, multiple);
+  }
+  const megabytes = (bytes: number) => bytes / 2 ** 20;
+  rounds.add({ ...figure, measure: "most memory of the flow's process", unit: "MB" }, megabytes(mostBytes));
+  if (mostRedisBytes === undefined) return;
+  rounds.add({ ...figure, measure: "most memory of Redis", unit: "MB" }, megabytes(mostRedisBytes));
+}
+
+async function runEmbedded(tasks: number): Promise<Run> {
+  return JSON.parse(await runChild("scale-child.js", [String(tasks)])) as Run;
+}
+
+async function runOnRedis(tasks: number): Promise<Run> {
+  await using redis = await startPrivateRedis();
+  const run = await runChild("scale-child.js", [String(tasks), `unix://${redis.socketPath}`]);
+  const client = new Redis({ path: redis.socketPath });
+  const memory = await client.info("memory");
+  client.disconnect();
+  return {
+    ...(JSON.parse(run) as Run),
+    mostRedisBytes: Number(/used_memory_peak:(\d+)/.exec(memory)?.[1]),
+  };
+}
