@@ -19,9 +19,10 @@ import { start } from "./groups/start.ts";
 import { taskBench } from "./groups/task-bench.ts";
 import { throughput } from "./groups/throughput.ts";
 import { workers } from "./groups/workers.ts";
+import { growthsOf, growthTable } from "./growth.ts";
 import { describeMachine } from "./machine.ts";
 import { findPythonPeers } from "./systems/python.ts";
-import { asText, goalTable, growthTables, mixedLoadTable, otherFigures } from "./table.ts";
+import { asText, goalTable, mixedLoadTable, otherFigures } from "./table.ts";
 
 const groups: readonly Group[] = [
   throughput,
@@ -74,7 +75,7 @@ if (!flags.json) {
   for (const table of [
     goalTable(figures),
     mixedLoadTable(figures),
-    ...growthTables(figures),
+    ...growthsOf(figures).map(growthTable),
     otherFigures(figures),
   ]) {
     if (table.rows.length > 0) console.log(`\n${asText(table)}`);

@@ -18,27 +18,6 @@ export function mixedLoadTable(figures: readonly Figure[]): Table {
   return tableOfGoals("Mixed loads", MIXED_LOADS, systems, figures);
 }
 
-/** How a figure changes as something grows: a table for each group of such figures and each measure. */
-export function growthTables(figures: readonly Figure[]): Table[] {
-  const grown = figures.filter(({ at }) => at !== undefined);
-  const titles = distinct(grown.map(titleOf));
-  return titles.map((title) => {
-    const mine = grown.filter((figure) => titleOf(figure) === title);
-    const systems = distinct(mine.map(({ system }) => system));
-    const sizes = distinct(mine.map(({ at }) => at!)).sort((a, b) => a - b);
-    const cell = (size: number, system: string) =>
-      mine.find((figure) => figure.at === size && figure.system === system);
-    return {
-      title,
-      head: [mine[0]!.group, ...systems],
-      rows: sizes.map((size) => [
-        size.toLocaleString("en"),
-        ...systems.map((system) => formatFigure(cell(size, system))),
-      ]),
-    };
-  });
-}
-
 /** What is in no other table: a row for each measure. */
 export function otherFigures(figures: readonly Figure[]): Table {
   const isShown = ({ group, measure, at }: Figure) =>
@@ -135,10 +114,6 @@ function formatFigure(figure: Figure | undefined): string {
   return figure === undefined
     ? ""
     : `${formatNumber(figure.value)}${figure.unit === "" ? "" : ` ${figure.unit}`}`;
-}
-
-function titleOf({ group, measure }: Figure): string {
-  return `${measure}, by ${group}`;
 }
 
 function shortName(system: string): string {

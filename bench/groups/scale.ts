@@ -49,9 +49,9 @@ function add(
     rounds.add({ ...figure, measure: "cost per task, multiple of that at 10,000", unit: "" }, multiple);
   }
   const megabytes = (bytes: number) => bytes / 2 ** 20;
-  rounds.add({ ...figure, measure: "most memory of the flow's process", unit: "MB" }, megabytes(mostBytes));
+  rounds.add({ ...figure, measure: "most memory of the flow's process", unit: "MiB" }, megabytes(mostBytes));
   if (mostRedisBytes === undefined) return;
-  rounds.add({ ...figure, measure: "most memory of Redis", unit: "MB" }, megabytes(mostRedisBytes));
+  rounds.add({ ...figure, measure: "most memory of Redis", unit: "MiB" }, megabytes(mostRedisBytes));
 }
 
 async function runEmbedded(tasks: number): Promise<Run> {

@@ -34,7 +34,7 @@ export const taskBench: Group = {
 };
 
 async function measure(bench: Bench, systems: readonly Calibrated[], size: typeof NODE): Promise<void> {
-  for (const { label, width } of WIDTHS) {
+  for (const { label, width } of bench.isQuick ? WIDTHS.slice(0, 1) : WIDTHS) {
     const plan = { pattern: "stencil_1d", width, steps: Math.round(size.tasks / width) } as const;
     const progress = (text: string) => bench.progress(`stencil_1d, width ${width}: ${text}`);
     const sweeps = await sweepInTurns(systems, { ...plan, largestMs: size.largestMs, progress });
