@@ -9,6 +9,7 @@ test("values far apart are drawn on a logarithmic axis, by decades", () => {
     series: [
       {
         name: "one",
+        color: 0,
         points: [
           [1, 10],
           [100, 1_000],
@@ -26,6 +27,7 @@ test("values near each other are drawn from zero", () => {
     series: [
       {
         name: "one",
+        color: 0,
         points: [
           [1, 0.5],
           [10, 1],
@@ -38,8 +40,9 @@ test("values near each other are drawn from zero", () => {
 });
 
 test("each size that was measured is named, each series has its name and color, and text is escaped", () => {
-  const series = ["one", "two"].map((name) => ({
+  const series = ["one", "two"].map((name, color) => ({
     name,
+    color,
     points: [
       [1, 1],
       [2, 2],

@@ -9,7 +9,8 @@ export interface Chart {
   readonly title: string;
   readonly xLabel: string;
   readonly yLabel: string;
-  readonly series: readonly Series[];
+  /** With the number of a color in the palette, so that a system has the same in every chart. */
+  readonly series: readonly (Series & { readonly color: number })[];
 }
 
 const WIDTH = 640;
@@ -29,7 +30,7 @@ interface Axis {
 export function drawChart({ title, xLabel, yLabel, series }: Chart): string {
   const all = series.flatMap(({ points }) => points);
   const sizes = [...new Set(all.map(([x]) => x))].sort((a, b) => a - b);
-  const xAxis = { ...logarithmic(sizes[0]!, sizes.at(-1)!), ticks: sizes };
+  const xAxis = ofSizes(sizes);
   const yAxis = axisOf(all.map(([, y]) => y));
   const x = (value: number) => round(PLOT.left + xAxis.place(value) * (PLOT.right - PLOT.left));
   const y = (value: number) => round(PLOT.bottom - yAxis.place(value) * (PLOT.bottom - PLOT.top));
@@ -48,8 +49,8 @@ export function drawChart({ title, xLabel, yLabel, series }: Chart): string {
     `<path d="M${PLOT.left} ${PLOT.bottom}H${PLOT.right}" stroke="#333"/>`,
     text(xLabel, (PLOT.left + PLOT.right) / 2, PLOT.bottom + 38, `text-anchor="middle"`),
     text(yLabel, 0, 0, `text-anchor="middle" transform="translate(16 ${HEIGHT / 2}) rotate(-90)"`),
-    ...series.flatMap(({ name, points }, index) => {
-      const color = COLORS[index % COLORS.length];
+    ...series.flatMap(({ name, points, color: number }, index) => {
+      const color = COLORS[number % COLORS.length];
       const line = points.map(([px, py]) => `${x(px)} ${y(py)}`).join("L");
       const height = PLOT.top + 12 + index * 20;
       return [
@@ -68,6 +69,13 @@ function axisOf(values: readonly number[]): Axis {
   const least = Math.min(...values);
   const most = Math.max(...values);
   return least > 0 && most / least > LINEAR_UP_TO ? logarithmic(least, most) : linear(most);
+}
+
+/** Sizes are multiples of each other, and there are few: each is a tick. */
+function ofSizes(sizes: readonly number[]): Axis {
+  const from = Math.log(sizes[0]!);
+  const length = Math.log(sizes.at(-1)!) - from || 1;
+  return { ticks: sizes, place: (value) => (Math.log(value) - from) / length };
 }
 
 /** From zero: a line that starts elsewhere makes small differences look large. */

@@ -33,8 +33,8 @@ export interface Machine {
   readonly memoryGb: number;
   readonly platform: string;
   readonly isQuick: boolean;
-  /** The version of each program; one that is not there is undefined. */
-  readonly versions: Readonly<Record<string, string | undefined>>;
+  /** The version of each program; null, one that is not there. */
+  readonly versions: Readonly<Record<string, string | null>>;
 }
 
 export interface Report {

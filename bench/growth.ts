@@ -1,6 +1,6 @@
 /** How a figure changes as something grows: as a table and as a chart. Pure functions. */
 import { drawChart, type Series } from "./chart.ts";
-import type { Figure } from "./figure.ts";
+import { type Figure, SYSTEMS } from "./figure.ts";
 import { formatNumber, type Table } from "./table.ts";
 
 export interface Growth {
@@ -59,5 +59,10 @@ export function growthTable({ group, measure, unit, series }: Growth): Table {
 }
 
 export function growthChart({ group, measure, unit, series }: Growth): string {
-  return drawChart({ title: measure, xLabel: SIZES[group] ?? group, yLabel: unit, series });
+  return drawChart({
+    title: measure,
+    xLabel: SIZES[group] ?? group,
+    yLabel: unit,
+    series: series.map((line) => ({ ...line, color: SYSTEMS.findIndex((system) => system === line.name) })),
+  });
 }

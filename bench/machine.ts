@@ -6,7 +6,7 @@ import type { PythonPeer } from "./systems/python.ts";
 
 /** What figures are measured on: they mean nothing without it. */
 export async function describeMachine(isQuick: boolean, peers: readonly PythonPeer[]): Promise<Machine> {
-  const peer = (name: string) => peers.find((candidate) => candidate.name === name)?.version;
+  const peer = (name: string) => peers.find((candidate) => candidate.name === name)?.version ?? null;
   return {
     date: new Date().toISOString().slice(0, 10),
     cores: availableParallelism(),
@@ -23,7 +23,7 @@ export async function describeMachine(isQuick: boolean, peers: readonly PythonPe
   };
 }
 
-async function redisVersion(): Promise<string | undefined> {
+async function redisVersion(): Promise<string | null> {
   const { stdout } = await promisify(execFile)("redis-server", ["--version"]);
-  return /v=(\S+)/.exec(stdout)?.[1];
+  return /v=(\S+)/.exec(stdout)?.[1] ?? null;
 }

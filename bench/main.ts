@@ -54,7 +54,7 @@ const peers = await findPythonPeers();
 const machine = await describeMachine(flags.quick, peers);
 if (flags.json) console.log(JSON.stringify({ machine }));
 for (const name of ["Dask", "Ray"]) {
-  if (machine.versions[name] === undefined) progress(`${name} is left out: no python3 here can import it`);
+  if (machine.versions[name] === null) progress(`${name} is left out: no python3 here can import it`);
 }
 
 const figures: Figure[] = [];

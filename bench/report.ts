@@ -5,10 +5,9 @@
  *     npm run bench:report out.jsonl
  */
 import { readFile, writeFile } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
 import { type Machine, parseReport } from "./figure.ts";
 import { type Growth, growthChart, growthsOf, growthTable } from "./growth.ts";
-import { replaceSection } from "./section.ts";
+import { rewritePage } from "./section.ts";
 import { asMarkdown, goalTable, mixedLoadTable, otherFigures } from "./table.ts";
 
 const [path] = process.argv.slice(2);
@@ -18,23 +17,17 @@ if (machine.isQuick) throw new Error("Expected the figures of a whole run, got t
 
 const goals = asMarkdown(goalTable(figures));
 const growths = growthsOf(figures);
-await Promise.all(
-  growths.map((growth) => writeFile(inRoot(`docs/${chartFile(growth)}`), growthChart(growth))),
-);
-await rewrite(inRoot("docs/performance.md"), {
+for (const growth of growths) {
+  await writeFile(new URL(`../docs/${chartFile(growth)}`, import.meta.url), growthChart(growth));
+}
+await rewritePage("docs/performance.md", {
   machine: describe(machine),
   goals,
   "mixed-loads": asMarkdown(mixedLoadTable(figures)),
   growth: growths.map(asSection).join("\n\n"),
   more: asMarkdown(otherFigures(figures)),
 });
-await rewrite(inRoot("README.md"), { machine: describe(machine), goals });
-
-async function rewrite(page: string, sections: Record<string, string>): Promise<void> {
-  let text = await readFile(page, "utf8");
-  for (const [name, content] of Object.entries(sections)) text = replaceSection(text, name, content);
-  await writeFile(page, text);
-}
+await rewritePage("README.md", { machine: describe(machine), goals });
 
 function describe({ date, cores, cpu, memoryGb, platform, versions }: Machine): string {
   const programs = Object.entries(versions).map(([name, version]) => `${name} ${version ?? "not installed"}`);
@@ -49,8 +42,4 @@ function asSection(growth: Growth): string {
 
 function chartFile({ group, measure }: Growth): string {
   return `performance-${group}-${measure.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-")}.svg`;
-}
-
-function inRoot(file: string): string {
-  return fileURLToPath(new URL(`../${file}`, import.meta.url));
 }
