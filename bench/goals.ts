@@ -24,7 +24,7 @@ const REDIS = "Millrace, Redis";
 /** What users of a task runner feel. A latency through Redis is judged by that of the peer in the same run. */
 export const FIGURES: readonly GoalRow[] = [
   {
-    label: "no-op tasks per second, submit to last result",
+    label: "no-op tasks, submit to last result",
     group: "throughput",
     measure: "no-op tasks per second",
     goals: [
@@ -48,7 +48,7 @@ export const FIGURES: readonly GoalRow[] = [
     goals: [],
   },
   {
-    label: "chain of 500 tasks submitted at once, tasks per second",
+    label: "chain of 500 tasks submitted at once",
     group: "throughput",
     measure: "chain of 500 tasks, tasks per second",
     goals: [
@@ -104,7 +104,7 @@ export const FIGURES: readonly GoalRow[] = [
     goals: [{ system: EMBEDDED, atMost: 5 }],
   },
   ...[
-    { label: "tasks per second", measure: "tasks per second", goals: [] },
+    { label: "rate", measure: "tasks per second", goals: [] },
     {
       label: "cost per task, as a multiple of that at 10,000",
       measure: "cost per task, multiple of that at 10,000",

@@ -1,7 +1,7 @@
 /** How a figure changes as something grows: as a table and as a chart. Pure functions. */
 import { drawChart, type Series } from "./chart.ts";
-import { type Figure, SYSTEMS } from "./figure.ts";
-import { formatNumber, type Table } from "./table.ts";
+import { type Figure, SYSTEMS, type SystemName } from "./figure.ts";
+import { formatNumber, type Table, withUnit } from "./table.ts";
 
 export interface Growth {
   readonly group: string;
@@ -52,7 +52,7 @@ export function growthTable({ group, measure, unit, series }: Growth): Table {
     return value === undefined ? "" : formatNumber(value);
   };
   return {
-    title: unit === "" ? measure : `${measure} (${unit})`,
+    title: withUnit(measure, unit),
     head: [SIZES[group] ?? group, ...series.map(({ name }) => name)],
     rows: sizes.map((size) => [size.toLocaleString("en"), ...series.map((line) => cell(line, size))]),
   };
@@ -63,6 +63,6 @@ export function growthChart({ group, measure, unit, series }: Growth): string {
     title: measure,
     xLabel: SIZES[group] ?? group,
     yLabel: unit,
-    series: series.map((line) => ({ ...line, color: SYSTEMS.findIndex((system) => system === line.name) })),
+    series: series.map((line) => ({ ...line, color: SYSTEMS.indexOf(line.name as SystemName) })),
   });
 }

@@ -19,12 +19,12 @@ export async function startPrivateRedis(): Promise<PrivateRedis> {
     if (server.exitCode === null) await once(server, "exit");
     await rm(directory, { recursive: true, force: true });
   };
-  const failed = once(server, "error").then(([error]) => Promise.reject(error));
-  const ready = (async () => {
-    for await (const text of server.stdout) if (String(text).includes("ready to accept connections")) return;
-    throw new Error("Expected redis-server to accept connections; it ended.");
-  })();
-  await Promise.race([ready, failed]);
-  server.stdout.resume();
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.once("exit", () => reject(new Error("Expected redis-server to accept connections; it ended.")));
+    server.stdout.on("data", (text) => {
+      if (String(text).includes("ready to accept connections")) resolve();
+    });
+  });
   return { socketPath, [Symbol.asyncDispose]: stop };
 }

@@ -29,7 +29,7 @@ export function otherFigures(figures: readonly Figure[]): Table {
     title: "More figures",
     head: ["measure", ...systems],
     rows: distinct(others.map(({ measure }) => measure)).map((measure) => [
-      measure,
+      withUnit(measure, others.find((figure) => figure.measure === measure)!.unit),
       ...systems.map((system) =>
         formatFigure(others.find((figure) => figure.measure === measure && figure.system === system)),
       ),
@@ -66,8 +66,9 @@ function tableOfGoals(
   const rows = goalRows.flatMap((row) => {
     const cells = systems.map((system) => findFigure(row, system, figures));
     if (cells.every((cell) => cell === undefined)) return [];
+    const label = withUnit(row.label, cells.find((cell) => cell !== undefined)!.unit);
     const verdicts = row.goals.map((goal) => verdict(goal, row, figures));
-    return [[row.label, ...cells.map(formatFigure), goalsAsText(row.goals), distinct(verdicts).join("; ")]];
+    return [[label, ...cells.map(formatFigure), goalsAsText(row.goals), verdicts.join("; ")]];
   });
   return { title, head: ["measure", ...systems, "goal", "reached"], rows };
 }
@@ -111,9 +112,11 @@ function limitOf(goal: Exclude<Goal, { noMoreThan: unknown }>): number {
 }
 
 function formatFigure(figure: Figure | undefined): string {
-  return figure === undefined
-    ? ""
-    : `${formatNumber(figure.value)}${figure.unit === "" ? "" : ` ${figure.unit}`}`;
+  return figure === undefined ? "" : formatNumber(figure.value);
+}
+
+export function withUnit(label: string, unit: string): string {
+  return unit === "" ? label : `${label} (${unit})`;
 }
 
 function shortName(system: string): string {
