@@ -49,7 +49,7 @@ async function measure(bench: Bench, systems: readonly Calibrated[], size: typeo
       bench.record({ group: "task-bench", measure: name, system, unit: "ms", value: result.milliseconds });
     }
   }
-  if (bench.withAllPatterns) await allPatterns(bench, systems);
+  if (bench.withAllPatterns) await allPatterns(bench, systems, size.tasks);
   for (const { at, peak } of systems) {
     const measured = "kernel iterations per ms, all cores";
     bench.record({ group: "task-bench", measure: measured, system: at.name, unit: "1/ms", value: peak });
@@ -57,19 +57,25 @@ async function measure(bench: Bench, systems: readonly Calibrated[], size: typeo
 }
 
 /** Every pattern with tasks of one millisecond: those whose steps grow have no METG, but a wall time. */
-async function allPatterns(bench: Bench, systems: readonly Calibrated[]): Promise<void> {
+async function allPatterns(bench: Bench, systems: readonly Calibrated[], tasks: number): Promise<void> {
   const rounds = new Rounds();
   const width = 8 * cores;
   for (const pattern of PATTERNS) {
     bench.progress(`${pattern}, width ${width}, tasks of 1 ms`);
-    const graph = makeGraph({ pattern, width, steps: bench.isQuick ? 5 : 100 });
-    const tasks = taskCount(graph);
+    const graph = makeGraph({ pattern, width, steps: Math.round(tasks / width) });
     for (let round = 0; round < (bench.isQuick ? 1 : 3); round++) {
       for (const system of systems) {
         await system.calibrate();
         const iterations = system.iterationsFor(1);
         const elapsed = await system.at.graph(graph, iterations);
-        const sweep = { cores, tasks, steps: graph.length, width, peak: system.peak, points: [] };
+        const sweep = {
+          cores,
+          tasks: taskCount(graph),
+          steps: graph.length,
+          width,
+          peak: system.peak,
+          points: [],
+        };
         const figure = { group: "task-bench", system: system.at.name };
         rounds.add({ ...figure, measure: `${pattern}: wall time`, unit: "s" }, elapsed / 1000);
         rounds.add(
