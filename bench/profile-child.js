@@ -5,7 +5,7 @@
  */
 import { availableParallelism } from "node:os";
 import { DistributedTaskRunner, flow, LocalCluster } from "millrace";
-import { increment, noop, point, spin } from "./tasks.js";
+import { echo, increment, noop, point, spin } from "./tasks.js";
 
 const measures = {
   noops: async () => {
@@ -21,6 +21,7 @@ const measures = {
     await last;
   },
   efficiency: () => spin.map(new Array(2_000).fill(1)).wait(),
+  payload: () => echo.map(Array.from({ length: 100 }, (_, n) => Buffer.alloc(100_000, n))).results(),
   stencil: async () => {
     let left = point.submit(0, 0, 1, [], []);
     let right = point.submit(0, 1, 1, [], []);

@@ -3,7 +3,7 @@
  * with what.
  *
  *     npm run bench:profile                     every measure, embedded and through Redis
- *     npm run bench:profile -- noops memory     (noops, latency, chain, efficiency, stencil; memory, redis)
+ *     npm run bench:profile -- noops memory     (see MEASURES; memory or redis)
  *     npm run bench:profile -- --write          into docs/performance.md
  */
 import { execFile } from "node:child_process";
@@ -16,7 +16,7 @@ import { type CpuProfile, summarize } from "./cpu-profile.ts";
 import { rewritePage } from "./section.ts";
 import { asMarkdown } from "./table.ts";
 
-const MEASURES = ["noops", "latency", "chain", "efficiency", "stencil"];
+const MEASURES = ["noops", "latency", "chain", "efficiency", "stencil", "payload"];
 const BROKERS = ["memory", "redis"];
 const SECONDS = 5;
 const PLACES = 5;
