@@ -106,8 +106,8 @@ export const FIGURES: readonly GoalRow[] = [
   ...[
     { label: "rate", measure: "tasks per second", goals: [] },
     {
-      label: "cost per task, as a multiple of that at 10,000",
-      measure: "cost per task, multiple of that at 10,000",
+      label: "cost per task, as a multiple of that at 100,000",
+      measure: "cost per task, multiple of that at 100,000",
       goals: [
         { system: EMBEDDED, atMost: 1.25 },
         { system: REDIS, atMost: 1.25 },
