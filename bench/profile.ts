@@ -20,6 +20,8 @@ const MEASURES = ["noops", "latency", "chain", "efficiency", "stencil", "payload
 const BROKERS = ["memory", "redis"];
 const SECONDS = 5;
 const PLACES = 5;
+/** What takes longer hangs. */
+const TIMEOUT_MS = 60_000;
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
@@ -47,9 +49,14 @@ async function profile(measure: string, broker: string): Promise<string[][]> {
     const nodeFlags = ["--cpu-prof", "--cpu-prof-interval=500", `--cpu-prof-dir=${directory}`];
     const child = fileURLToPath(new URL("profile-child.js", import.meta.url));
     const args = [...nodeFlags, child, measure, broker, String(SECONDS)];
-    const running = promisify(execFile)(process.execPath, args, { env });
+    const running = promisify(execFile)(process.execPath, args, { env, timeout: TIMEOUT_MS });
     const flowPid = running.child.pid;
-    await running;
+    try {
+      await running;
+    } catch (error) {
+      if ((error as { killed?: boolean }).killed !== true) throw error;
+      return [[measure, broker, "", "", `did not end within ${TIMEOUT_MS / 1000} s`]];
+    }
     const threads: string[][] = [];
     for (const file of await readdir(directory)) {
       // CPU.<date>.<time>.<process>.<thread>.<number>.cpuprofile
