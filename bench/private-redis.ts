@@ -28,3 +28,9 @@ export async function startPrivateRedis(): Promise<PrivateRedis> {
   });
   return { socketPath, [Symbol.asyncDispose]: stop };
 }
+
+/** The same, for as long as the body runs. */
+export async function withPrivateRedis<R>(body: (socketPath: string) => Promise<R>): Promise<R> {
+  await using redis = await startPrivateRedis();
+  return await body(redis.socketPath);
+}

@@ -1,6 +1,6 @@
 import { Redis } from "ioredis";
 import { runChild } from "../child.ts";
-import { startPrivateRedis } from "../private-redis.ts";
+import { withPrivateRedis } from "../private-redis.ts";
 import { type Group, Rounds } from "./group.ts";
 
 const ROUNDS = 3;
@@ -58,14 +58,13 @@ async function runEmbedded(tasks: number): Promise<Run> {
   return JSON.parse(await runChild("scale-child.js", [String(tasks)])) as Run;
 }
 
-async function runOnRedis(tasks: number): Promise<Run> {
-  await using redis = await startPrivateRedis();
-  const run = await runChild("scale-child.js", [String(tasks), `unix://${redis.socketPath}`]);
-  const client = new Redis({ path: redis.socketPath });
-  const memory = await client.info("memory");
-  client.disconnect();
-  return {
-    ...(JSON.parse(run) as Run),
-    mostRedisBytes: Number(/used_memory_peak:(\d+)/.exec(memory)?.[1]),
-  };
+function runOnRedis(tasks: number): Promise<Run> {
+  return withPrivateRedis(async (path) => {
+    const run = await runChild("scale-child.js", [String(tasks), `unix://${path}`]);
+    const client = new Redis({ path });
+    const memory = await client.info("memory");
+    client.disconnect();
+    const mostRedisBytes = Number(/used_memory_peak:(\d+)/.exec(memory)?.[1]);
+    return { ...(JSON.parse(run) as Run), mostRedisBytes };
+  });
 }
