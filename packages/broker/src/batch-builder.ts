@@ -2,6 +2,7 @@ import { pathToFileURL } from "node:url";
 import { type Call, DecodeError, InvalidOptionError, TaskFuture } from "@millrace/core";
 import {
   currentProjectRoot,
+  DistantValue,
   EncodedValue,
   encode,
   encodeWithInputs,
@@ -10,8 +11,12 @@ import {
   registrationModule,
   type TaskDefinition,
   toModulePath,
+  WholeInput,
 } from "@millrace/core/internal";
+import { type CallValue, inSharedMemory } from "./call-values.ts";
+import { KeptValue, type ValueUser } from "./kept-value.ts";
 import type { Batch, BatchCall, CallContext, CallInput, TaskReference } from "./messages.ts";
+import type { Values } from "./values.ts";
 
 /** Puts calls into the form in which they travel. Tasks and contexts that calls share are written once per batch. */
 export class BatchBuilder {
@@ -22,21 +27,35 @@ export class BatchBuilder {
   readonly #references: TaskReference[] = [];
   readonly #contexts: CallContext[] = [];
   readonly #calls: BatchCall[] = [];
+  readonly #values: Values | undefined;
 
-  constructor(id: string, runnerId: string) {
+  /** @param values keeps the large ones. Left out: they are in the batch. */
+  constructor(id: string, runnerId: string, values?: Values) {
     this.#id = id;
     this.#runnerId = runnerId;
+    this.#values = values;
   }
 
   /**
    * @param upstream calls of the batch, which have been added, that this one waits for
+   * @param owner whose the arguments are, and who needs the values until it ends
+   * @param isSent false: the batch is only a record, for which nothing is kept
    * @throws NotEncodableError, ModulePathError, InvalidOptionError when this call cannot travel
    */
-  add(sequence: number, call: Call, upstream: readonly Upstream[] = NONE): void {
+  add(
+    sequence: number,
+    call: Call,
+    upstream: readonly Upstream[] = NONE,
+    owner: ValueUser = { needs: undefined },
+    isSent = true,
+  ): void {
     const task = this.#tasks.get(call.task) ?? this.#addTask(call.task, referenceTo(call.task));
     const { bytes, inputs: values } = encodeWithInputs(call.args, "arguments");
+    const user = isSent ? owner : undefined;
     const inputs: readonly CallInput[] =
-      values.length === 0 ? NONE : values.map((value) => inputOf(value, upstream));
+      values.length === 0 ? NONE : values.map((value) => this.#inputOf(value, upstream, user));
+    const args = this.#place(owner, bytes, user, false);
+    const areHere = args instanceof Uint8Array;
     this.#calls.push({
       sequence,
       task,
@@ -44,7 +63,8 @@ export class BatchBuilder {
       number: call.number,
       name: call.givenName ?? "",
       attempt: Math.max(call.attempt, 1), // The run of one that waits has not begun its first.
-      args: bytes,
+      args: areHere ? args : NO_BYTES,
+      argsReference: areHere ? undefined : args,
       inputs,
       after:
         upstream.length === 0
@@ -54,12 +74,20 @@ export class BatchBuilder {
   }
 
   /** Adds a call that came from a worker: the first of its batch. */
-  addEncoded(sequence: number, { tasks, contexts, calls }: Batch): void {
+  addEncoded(sequence: number, { tasks, contexts, calls }: Batch, user: ValueUser): void {
     const call = calls[0] as BatchCall;
     const reference = tasks[call.task] as TaskReference;
     const context = this.#contexts.push(contexts[call.context] as CallContext) - 1;
     const task = this.#tasks.get(reference) ?? this.#addTask(reference, reference);
-    this.#calls.push({ ...call, sequence, task, context });
+    const inputs = call.inputs.map((input) =>
+      input instanceof Uint8Array ? this.#place(input, input, user, false) : this.#passed(input, user),
+    );
+    const args =
+      call.argsReference === undefined
+        ? this.#place(call.args, call.args, user, false)
+        : this.#passed(call.argsReference, user);
+    const placed = args instanceof Uint8Array ? { args } : { args: NO_BYTES, argsReference: args };
+    this.#calls.push({ ...call, ...placed, inputs, sequence, task, context });
   }
 
   batch(): Batch {
@@ -71,6 +99,34 @@ export class BatchBuilder {
       contexts: this.#contexts,
       calls: this.#calls,
     };
+  }
+
+  #place(owner: object, bytes: Uint8Array, user: ValueUser | undefined, isHeld: boolean): CallValue {
+    return this.#values === undefined ? bytes : this.#values.place(owner, bytes, user, isHeld);
+  }
+
+  /** What a producer needs knows where it is kept by now. */
+  #passed<Input extends CallInput>(input: Input, user: ValueUser): Input {
+    if (input instanceof KeptValue) this.#values?.need(input, user);
+    return input;
+  }
+
+  /**
+   * What stands for an input: the call of the batch whose value it will be; where it is kept; or its value as bytes. One that
+   * came from a worker is passed on as it came, without being decoded.
+   */
+  #inputOf(input: unknown, upstream: readonly Upstream[], user: ValueUser | undefined): CallInput {
+    if (input instanceof WholeInput) return this.#place(input, input.encoded(inSharedMemory), user, true);
+    if (!(input instanceof TaskFuture)) throw new DecodeError("a future among the inputs", typeof input);
+    const call: object = input.run;
+    const above = upstream.find((one) => one.call === call);
+    if (above !== undefined) return above.sequence;
+    const raw = input.run.rawInput();
+    if (raw instanceof DistantValue && this.#values?.forwards(raw)) return this.#values.need(raw.kept, user);
+    const encoded = raw instanceof DistantValue ? raw.encoded : raw;
+    return encoded instanceof EncodedValue
+      ? this.#place(encoded, encoded.bytes, user, true)
+      : this.#place(input.run, encode(encoded, `result of ${input.taskRunId}`), user, true);
   }
 
   #addTask(key: TaskDefinition | TaskReference, reference: TaskReference): number {
@@ -102,24 +158,12 @@ export class BatchBuilder {
 }
 
 const NONE: readonly never[] = [];
+const NO_BYTES = new Uint8Array();
 
 /** A call of the same batch. */
 interface Upstream {
   readonly sequence: number;
   readonly call: Call;
-}
-
-/**
- * What a future stands for: the call of the batch whose value it will have, or its value as bytes. One that came from a
- * worker is passed on as it came, without being decoded.
- */
-function inputOf(input: unknown, upstream: readonly Upstream[]): CallInput {
-  if (!(input instanceof TaskFuture)) throw new DecodeError("a future among the inputs", typeof input);
-  const call: object = input.run;
-  const above = upstream.find((one) => one.call === call);
-  if (above !== undefined) return above.sequence;
-  const raw = input.run.rawInput();
-  return raw instanceof EncodedValue ? raw.bytes : encode(raw, `result of ${input.taskRunId}`);
 }
 
 const references = new WeakMap<TaskDefinition, TaskReference>();

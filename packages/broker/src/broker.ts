@@ -1,4 +1,6 @@
+import type { ValueReference } from "./call-values.ts";
 import type { Batch, CallAnswer, EncodedReport, Report } from "./messages.ts";
+import type { ValueStore } from "./value-store.ts";
 
 /**
  * The queue between the runners of flows and the workers of a cluster. Two implementations pass one contract suite
@@ -36,6 +38,8 @@ export interface Capacity {
 
 export interface RunnerLink {
   readonly runnerId: string;
+  /** Where large values are kept. Left out: workers are handed the bytes. */
+  readonly values?: ValueStore;
   /** Puts a batch into the queue. Returns at once; a failure arrives as a lost batch. */
   send(batch: Batch): void;
   /** Every call of the batch is accounted for: the broker may forget it. */
@@ -77,11 +81,16 @@ export interface WorkerLink {
 /** One hand-over of a batch to a worker, which holds the lease on it until it is finished. */
 export interface Delivery {
   readonly batch: Batch;
+  /** Gets a value that the batch refers to, in shared memory; undefined when it is lost. Left out: it refers to none. */
+  readonly fetch?: FetchValue;
   /** Sends outcomes and logs to the batch's runner. In order. Never throws: a runner that is gone needs no report. */
   report(report: EncodedReport): void;
   /** Every call of the batch has been reported. */
   finish(): void;
 }
+
+/** At once when it is at hand. Never rejects. */
+export type FetchValue = (reference: ValueReference) => Uint8Array | Promise<Uint8Array | undefined>;
 
 /** The queue that runners and workers use unless told otherwise. */
 export const DEFAULT_QUEUE = "default";

@@ -4,10 +4,11 @@ import { processLogger } from "@millrace/core/internal";
 import { BatchWatch } from "./batch-watch.ts";
 import type { RunnerHandlers, RunnerLink } from "./broker.ts";
 import { addJob, type BatchQueue, openQueue } from "./bullmq.ts";
-import { LEAVE_MS } from "./intervals.ts";
+import { LEAVE_MS, STREAM_RENEWAL_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import { type Batch, type CallAnswer, decodeReport, encodeBatch } from "./messages.ts";
 import { doneWithin, type Redis } from "./redis-connection.ts";
+import { RedisValues } from "./redis-values.ts";
 import { appendToStream, StreamReader } from "./stream-reader.ts";
 import { encodeWorkerMessage, type WorkerMessage } from "./worker-messages.ts";
 import type { WorkerRegistry } from "./worker-registry.ts";
@@ -15,6 +16,7 @@ import type { WorkerRegistry } from "./worker-registry.ts";
 /** A runner's link to the cluster behind a Redis: batches go into BullMQ's queue, reports come on a stream of its own. */
 export class BullMqRunner implements RunnerLink {
   readonly runnerId: string;
+  readonly values: RedisValues;
   readonly #redis: Redis;
   readonly #keys: Keys;
   readonly #queue: BatchQueue;
@@ -22,6 +24,7 @@ export class BullMqRunner implements RunnerLink {
   readonly #adding = new Set<Promise<void>>();
   #replies!: StreamReader;
   #watch!: BatchWatch;
+  readonly #renewal: NodeJS.Timeout;
   #isClosed = false;
 
   static async open(
@@ -54,15 +57,27 @@ export class BullMqRunner implements RunnerLink {
     this.#keys = keys;
     this.#queue = queue;
     this.#handlers = handlers;
+    this.values = new RedisValues(redis, keys);
+    this.#renewal = setInterval(() => void this.values.renew(this.runnerId).catch(ignore), STREAM_RENEWAL_MS);
   }
 
   send(batch: Batch): void {
-    this.#watch.add(batch.id);
-    const added = addJob(this.#queue, batch.id, encodeBatch(batch)).catch((error: Error) =>
+    // The values that it refers to are there before it is.
+    const { written } = this.values;
+    const bytes = encodeBatch(batch);
+    const adding =
+      written === undefined ? this.#add(batch.id, bytes) : written.then(() => this.#add(batch.id, bytes));
+    const added = adding.catch((error: Error) =>
       this.#lost(batch.id, `It could not be put into the queue: ${error.message}`),
     );
     this.#adding.add(added);
     void added.then(() => this.#adding.delete(added));
+  }
+
+  async #add(batchId: string, bytes: Uint8Array): Promise<void> {
+    if (this.#isClosed) return;
+    this.#watch.add(batchId); // From now on it must be somewhere.
+    await addJob(this.#queue, batchId, bytes);
   }
 
   release(batchId: string): void {
@@ -109,6 +124,10 @@ export class BullMqRunner implements RunnerLink {
     this.#watch.close();
     await doneWithin(LEAVE_MS, this.#removeAll());
     await doneWithin(LEAVE_MS, this.#replies.close());
+    // Behind the stream: a worker that then writes a value finds the stream gone, and takes the value away again.
+    clearInterval(this.#renewal);
+    await doneWithin(LEAVE_MS, this.values.removeAll(this.runnerId));
+    this.values.close();
     await this.#queue.close().catch(ignore);
   }
 

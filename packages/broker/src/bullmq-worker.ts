@@ -3,13 +3,18 @@ import { DecodeError } from "@millrace/core";
 import { processLogger } from "@millrace/core/internal";
 import type { Delivery, WorkerHandlers, WorkerInfo, WorkerLink } from "./broker.ts";
 import { type BatchJob, type BatchWorker, bytesOf, openWorker } from "./bullmq.ts";
+import { isReference, type ValueReference } from "./call-values.ts";
 import { LEASE_MS, LEASE_RENEWAL_MS, LEAVE_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
-import { decodeBatch } from "./messages.ts";
+import { type CallAnswer, decodeBatch } from "./messages.ts";
 import { doneWithin, type Redis } from "./redis-connection.ts";
-import { appendToStream, StreamReader } from "./stream-reader.ts";
+import { RedisValues } from "./redis-values.ts";
+import { ReportSender } from "./report-sender.ts";
+import { encodeOutcome } from "./requests.ts";
+import { StreamReader } from "./stream-reader.ts";
 import { decodeWorkerMessage } from "./worker-messages.ts";
 import type { WorkerRegistry } from "./worker-registry.ts";
+import { WorkerValues } from "./worker-values.ts";
 
 /** The wait after Redis refused to give a job, as it does while it loads its data. */
 const TAKE_RETRY_MS = 200;
@@ -28,6 +33,10 @@ export class BullMqWorker implements WorkerLink {
   readonly #workerId: string;
   readonly #held = new Map<string, BatchJob>();
   readonly #finishing = new Set<Promise<void>>();
+  /** Deliveries that are finished when large values have been sent. */
+  readonly #sending = new Set<Promise<void>>();
+  readonly #store: RedisValues;
+  readonly #values: WorkerValues;
   #withdraw!: () => Promise<void>;
   #inbox!: StreamReader;
   #renewalTimer: NodeJS.Timeout | undefined;
@@ -66,6 +75,8 @@ export class BullMqWorker implements WorkerLink {
     this.#keys = keys;
     this.#worker = worker;
     this.#workerId = workerId;
+    this.#store = new RedisValues(redis, keys);
+    this.#values = new WorkerValues(this.#store);
   }
 
   take(): Promise<Delivery | undefined> {
@@ -122,10 +133,12 @@ export class BullMqWorker implements WorkerLink {
     this.stopTaking();
     await doneWithin(LEAVE_MS, Promise.resolve(this.#taking));
     clearInterval(this.#renewalTimer);
+    await doneWithin(LEAVE_MS, Promise.all(this.#sending));
     // What is finished counts as finished before the worker counts as gone.
     await doneWithin(LEAVE_MS, Promise.all(this.#finishing));
     await doneWithin(LEAVE_MS, this.#withdraw());
     await doneWithin(LEAVE_MS, this.#inbox.close());
+    this.#store.close();
     // `close()` without force waits for ever when Redis is away (bullmq issue 4656).
     await this.#worker.close(true).catch(ignore);
   }
@@ -135,15 +148,19 @@ export class BullMqWorker implements WorkerLink {
     this.#held.set(jobId, job);
     try {
       const batch = decodeBatch(bytesOf(job));
-      const replies = this.#keys.replies(batch.runnerId);
+      const sender = new ReportSender({
+        ...{ redis: this.#redis, replies: this.#keys.replies(batch.runnerId), runnerId: batch.runnerId },
+        ...{ store: this.#store, values: this.#values },
+      });
       return {
         batch,
-        report: ({ bytes }) => void appendToStream(this.#redis, replies, bytes).catch(ignore),
-        finish: () => this.#finish(jobId),
+        fetch: (reference) => this.#values.fetch(reference),
+        report: (report) => sender.send(report),
+        finish: () => this.#finish(jobId, sender.sending),
       };
     } catch (error) {
       processLogger().error({ err: error, job: jobId }, "a batch could not be read and was dropped");
-      this.#finish(jobId);
+      this.#finish(jobId, undefined);
       return undefined;
     }
   }
@@ -153,6 +170,7 @@ export class BullMqWorker implements WorkerLink {
       const message = decodeWorkerMessage(bytes);
       if (message.type === "cancel") handlers.onCancel(message.batchId, message.sequences);
       else if (message.type === "hand-back") handlers.onHandBack(message.batchId);
+      else if (isReference(message.value)) void this.#hearLarge(message, message.value, handlers);
       else handlers.onAnswer(message);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
@@ -160,7 +178,28 @@ export class BullMqWorker implements WorkerLink {
     }
   }
 
-  #finish(jobId: string): void {
+  /** An answer whose value is fetched first. One that is lost is made again when the call asks again. */
+  async #hearLarge(answer: CallAnswer, reference: ValueReference, handlers: WorkerHandlers): Promise<void> {
+    const value = await this.#values.fetch(reference);
+    const { batchId, sequence, id } = answer;
+    handlers.onAnswer(
+      value === undefined
+        ? { batchId, sequence, id, ...encodeOutcome({ kind: "value-lost", payload: new Uint8Array() }) }
+        : { ...answer, value },
+    );
+  }
+
+  /** When all has been reported. */
+  #finish(jobId: string, sending: Promise<void> | undefined): void {
+    if (sending === undefined) this.#finishNow(jobId);
+    else {
+      const sent = sending.then(() => this.#finishNow(jobId));
+      this.#sending.add(sent);
+      void sent.then(() => this.#sending.delete(sent));
+    }
+  }
+
+  #finishNow(jobId: string): void {
     const job = this.#held.get(jobId);
     if (job === undefined) return;
     this.#held.delete(jobId);

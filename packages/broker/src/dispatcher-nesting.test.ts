@@ -69,7 +69,7 @@ describe("a call that a running call makes", () => {
       sequenceOf(parent),
       1,
     ]);
-    const { kind, payload } = decodeOutcome(answer.body);
+    const { kind, payload } = decodeOutcome(answer);
     expect([kind, decode(payload)]).toEqual(["returned", { deep: [1n] }]);
     expect(broker.released).toEqual([child.id]);
   });
@@ -107,10 +107,10 @@ describe("a call that a running call makes", () => {
     broker.asks(parent, sequenceOf(parent), 2, nested(1));
     for (const id of [1, 2]) broker.asks(parent, sequenceOf(parent), 0, { type: "cancel", id });
     const waiting = await broker.answered(1);
-    expect([waiting.id, decodeOutcome(waiting.body).kind]).toEqual([2, "cancelled"]);
+    expect([waiting.id, decodeOutcome(waiting).kind]).toEqual([2, "cancelled"]);
     expect(await broker.cancels(1)).toEqual({ batchId: child.id, sequences: [sequenceOf(child)] });
     broker.reports(child, [outcome(sequenceOf(child), "cancelled", null)]);
-    expect(decodeOutcome((await broker.answered(2)).body).kind).toBe("cancelled");
+    expect(decodeOutcome(await broker.answered(2)).kind).toBe("cancelled");
   });
 
   test.each<[string, (parent: Batch) => void]>([
@@ -162,7 +162,7 @@ describe("when a thread or worker dies,", () => {
     broker.reports(child, [outcome(sequenceOf(child), "crashed", crash())]);
     const again = await broker.sends(3);
     broker.reports(again, [outcome(sequenceOf(again), "crashed", crash())]);
-    const { kind, payload } = decodeOutcome((await broker.answered(1)).body);
+    const { kind, payload } = decodeOutcome(await broker.answered(1));
     expect([kind, decode(payload)]).toMatchObject(["crashed", { message: "The thread died." }]);
   });
 
@@ -179,7 +179,7 @@ describe("when a thread or worker dies,", () => {
     // The second death has used up its retries, though nobody is there to hear it.
     const parent = broker.sent.findLast(({ calls }) => calls[0]!.number !== 5)!;
     broker.asks(parent, sequenceOf(parent), 1, nested(5));
-    expect(decodeOutcome((await broker.answered(1)).body).kind).toBe("crashed");
+    expect(decodeOutcome(await broker.answered(1)).kind).toBe("crashed");
     broker.returns(parent, "caught it");
     expect(await call.value()).toBe("caught it");
   });

@@ -3,6 +3,7 @@ import { type TaskDefinition, writeLogLine } from "@millrace/core/internal";
 import { BatchBuilder } from "./batch-builder.ts";
 import { costMs, DEFAULT_BATCH_MS, planBatch } from "./batch-plan.ts";
 import { type Broker, type Capacity, DEFAULT_QUEUE, type RunnerLink } from "./broker.ts";
+import type { CallValue } from "./call-values.ts";
 import { Durations } from "./durations.ts";
 import { type Entry, LocalEntry, NestedEntry } from "./entries.ts";
 import { HAND_BACK_AFTER_MS, planHandBack } from "./hand-back.ts";
@@ -12,7 +13,9 @@ import { NoWorkersWatch } from "./no-workers-watch.ts";
 import { decodeError, type RawOutcome } from "./outcomes.ts";
 import { Outstanding } from "./outstanding.ts";
 import type { Queue } from "./queue.ts";
+import { type EndedCall, RemadeEntry } from "./remade-entry.ts";
 import { growBatch } from "./subgraph.ts";
+import { Values } from "./values.ts";
 import { Waiting } from "./waiting.ts";
 
 export interface DispatcherOptions {
@@ -45,6 +48,8 @@ const MOST_SUSPICIONS = 3;
  */
 export class Dispatcher {
   #link!: RunnerLink;
+  /** What its calls need and return that is large. */
+  values!: Values;
   #capacity: Capacity = { workers: 0, slots: 0 };
   readonly #waiting = new Waiting();
   readonly #outstanding = new Outstanding();
@@ -68,6 +73,7 @@ export class Dispatcher {
       onWithdrawn: (batchId) => dispatcher.#onWithdrawn(batchId),
       onCapacity: (capacity) => dispatcher.#onCapacity(capacity),
     });
+    dispatcher.values = new Values(dispatcher.#link.runnerId, dispatcher.#link.values);
     return dispatcher;
   }
 
@@ -151,9 +157,18 @@ export class Dispatcher {
     else queueMicrotask(() => call.settle({ type: "crashed", error }));
   }
 
+  /** Executes a call that has ended again, ahead of others: its value is lost. @throws what it fails with */
+  runAgain(ended: EndedCall): Promise<CallValue> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push(new RemadeEntry(this, this.#nextSequence++, ended, resolve, reject));
+      this.#planFlush();
+    });
+  }
+
   /** Leaves the broker. Calls that have not settled never will: close when they have. */
   async close(): Promise<void> {
     this.#noWorkers.stop();
+    this.values.close();
     clearTimeout(this.#handBackTimer);
     await this.#link.close();
   }
@@ -163,8 +178,8 @@ export class Dispatcher {
   /** The run of a foreseen call has found that it may start. Perhaps it has, or has even ended. */
   #submitForeseen(entry: LocalEntry): void {
     entry.isSubmitted = true;
-    const { early, call } = entry;
-    if (early !== undefined) queueMicrotask(() => call.settle(early));
+    const { early } = entry;
+    if (early !== undefined) queueMicrotask(() => entry.deliver(early));
     else if (entry.batchId === undefined) this.#waiting.push(entry);
   }
 
@@ -226,7 +241,7 @@ export class Dispatcher {
 
   #send(entries: readonly Entry[]): void {
     const batchId = `${this.#link.runnerId}.${this.#nextBatch++}`;
-    const builder = new BatchBuilder(batchId, this.#link.runnerId);
+    const builder = new BatchBuilder(batchId, this.#link.runnerId, this.values);
     const sent: Entry[] = [];
     for (const entry of entries) {
       if (entry.isCancelled) continue; // It has settled, or is just about to.
@@ -277,7 +292,15 @@ export class Dispatcher {
     const unstarted: Entry[] = [];
     for (const outcome of report.outcomes) {
       const entry = this.#outstanding.get(outcome.sequence);
-      if (entry === undefined) continue; // Settled already, by another delivery: the first outcome won.
+      if (entry === undefined) {
+        // Settled already, by another delivery: the first outcome won.
+        if (outcome.reference !== undefined) this.values.discard(outcome.reference);
+        continue;
+      }
+      if (outcome.kind === "value-lost") {
+        if (entry.batchId === batchId) void this.#valueLost(entry, outcome);
+        continue;
+      }
       if (outcome.kind === "unstarted" || ENDED_BY_DEATH.has(outcome.kind)) {
         if (entry.batchId !== batchId) continue;
         if (outcome.kind === "unstarted") unstarted.push(entry);
@@ -299,6 +322,19 @@ export class Dispatcher {
     for (const [key, { calls, micros }] of observed) this.#durations.observe(key, calls, micros / 1000);
     this.#sendAgain(unstarted);
     this.#flush();
+  }
+
+  /** A call could not begin, since a value that it needs is gone. It is sent again when that is there again. */
+  async #valueLost(entry: Entry, { payload }: RawOutcome): Promise<void> {
+    this.#withdraw(entry);
+    const lost = [...(entry.needs ?? [])].find(({ id }) => id === Buffer.from(payload).toString());
+    try {
+      if (lost !== undefined) await lost.values.restore(lost);
+    } catch (error) {
+      if (!entry.isSettled) entry.settle({ type: "crashed", error: error as Error });
+      return;
+    }
+    if (!entry.isSettled) this.#sendAgain([entry]);
   }
 
   /** Calls of the same batch may start now. */
@@ -354,7 +390,7 @@ export class Dispatcher {
   #sendAgain(entries: readonly Entry[]): void {
     if (entries.length === 0) return;
     for (const entry of entries) {
-      this.#withdraw(entry);
+      if (entry.batchId !== undefined) this.#withdraw(entry);
       if (entry.isCancelled) entry.settle({ type: "cancelled" });
     }
     // What is only foreseen goes with what it waits for, or is submitted when that has ended.

@@ -2,12 +2,14 @@ import type { Call, Outcome, UpstreamRun } from "@millrace/core";
 import type { RunServices, TaskDefinition } from "@millrace/core/internal";
 import type { BatchBuilder } from "./batch-builder.ts";
 import type { Dispatcher } from "./dispatcher.ts";
+import { type KeptValue, StoredValue, type ValueUser } from "./kept-value.ts";
 import type { Batch, BatchCall, TaskReference } from "./messages.ts";
 import { type RawOutcome, toOutcome, toRaw } from "./outcomes.ts";
+import { producerOf } from "./producer.ts";
 import type { Request } from "./requests.ts";
 
 /** A call that the dispatcher answers for, until it has settled. */
-export abstract class Entry {
+export abstract class Entry implements ValueUser {
   /** The dispatcher's number for it. */
   sequence: number;
   /** How often a thread or process died that ran this call and no other. */
@@ -26,6 +28,8 @@ export abstract class Entry {
   isSettled = false;
   /** What the call has asked for and not got, or holds: set with its first request. */
   nested: Nested | undefined;
+  /** Large values that are kept for it until it has settled. */
+  needs: Set<KeptValue> | undefined;
 
   constructor(sequence: number) {
     this.sequence = sequence;
@@ -60,6 +64,8 @@ export interface Nested {
   readonly calls: Map<number, NestedEntry>;
   /** Slots, claims and waits for them, by the number of the request: each with what ends it. */
   readonly resources: Map<number, () => void>;
+  /** Large values that calls of it have returned: it may be fetching them until it ends. */
+  readonly results: KeptValue[];
 }
 
 /** A call of a run in this process. */
@@ -114,20 +120,30 @@ export class LocalEntry extends Entry {
   }
 
   addTo(builder: BatchBuilder): void {
-    builder.add(this.sequence, this.call, this.unfinished() ?? NONE);
+    builder.add(this.sequence, this.call, this.unfinished() ?? NONE, this);
   }
 
   settleRaw(outcome: RawOutcome): void {
-    this.settle(toOutcome(outcome));
+    const { reference } = outcome;
+    const { values } = this.dispatcher;
+    if (reference === undefined) this.settle(toOutcome(outcome));
+    else this.settle({ type: "returned", value: values.hold(values.returned(reference)) });
   }
 
   settle(outcome: Outcome): void {
     this.isSettled = true;
-    if (!this.isSubmitted && !this.isCancelled) this.early = outcome;
-    else {
-      if (outcome.type === "returned") this.call.ticket = undefined; // The run may be kept for long.
-      this.call.settle(outcome);
+    if (this.needs !== undefined) this.dispatcher.values.ended(this);
+    if (this.isSubmitted || this.isCancelled) this.deliver(outcome);
+    else this.early = outcome;
+  }
+
+  /** Tells the run, which knows by now all that the call needed. */
+  deliver(outcome: Outcome): void {
+    if (outcome.type === "returned") {
+      this.call.ticket = undefined; // The run may be kept for long.
+      if (outcome.value instanceof StoredValue) outcome.value.kept.source = producerOf(this);
     }
+    this.call.settle(outcome);
   }
 }
 
@@ -180,11 +196,12 @@ export class NestedEntry extends Entry {
   }
 
   addTo(builder: BatchBuilder): void {
-    builder.addEncoded(this.sequence, this.#batch);
+    builder.addEncoded(this.sequence, this.#batch, this);
   }
 
   settleRaw(outcome: RawOutcome): void {
     this.isSettled = true;
+    if (this.needs !== undefined) this.lane?.values.ended(this);
     this.#answer(outcome);
   }
 

@@ -6,12 +6,14 @@ export {
   type Capacity,
   DEFAULT_QUEUE,
   type Delivery,
+  type FetchValue,
   type RunnerHandlers,
   type RunnerLink,
   type WorkerHandlers,
   type WorkerInfo,
   type WorkerLink,
 } from "./broker.ts";
+export { type CallValue, isReference, type ValueReference } from "./call-values.ts";
 export { Dispatcher, type DispatcherOptions } from "./dispatcher.ts";
 export { Durations } from "./durations.ts";
 export { keysOf } from "./keys.ts";

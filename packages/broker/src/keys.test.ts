@@ -11,12 +11,13 @@ test("all keys of a namespace are in one slot of a Redis Cluster, and in no othe
       keys.worker("w"),
       keys.workerNews("q"),
       keys.replies("r"),
+      keys.values("r"),
       keys.lease("q", "j"),
       keys.job("q", "j"),
     ];
   };
   for (const key of all("shop")) expect(key).toMatch(/^\{millrace:shop\}/);
-  expect(new Set(all("shop")).size).toBe(7);
+  expect(new Set(all("shop")).size).toBe(8);
   expect(all("shop").filter((key) => all("shop2").includes(key))).toEqual([]);
 });
 

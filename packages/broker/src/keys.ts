@@ -17,6 +17,8 @@ export interface Keys {
   workerNews(queue: string): string;
   /** STREAM, with a time to live that the runner renews: reports for one runner. */
   replies(runnerId: string): string;
+  /** HASH, with a time to live that the runner renews: the large values of one runner's calls, by id. */
+  values(runnerId: string): string;
   /** STREAM, with a time to live that the worker renews: messages of runners to one worker. */
   inbox(workerId: string): string;
   /** STRING, with a time to live when it expires: a kept result. The key is hashed, since users may put anything in it. */
@@ -49,6 +51,7 @@ export function keysOf(namespace: string): Keys {
     worker: (workerId) => `${prefix}:worker:${workerId}`,
     workerNews: (queue) => `${prefix}:worker-news:${queue}`,
     replies: (runnerId) => `${prefix}:replies:${runnerId}`,
+    values: (runnerId) => `${prefix}:values:${runnerId}`,
     inbox: (workerId) => `${prefix}:inbox:${workerId}`,
     result: (key) => `${prefix}:result:${hashOf(key)}`,
     resultClaim: (key) => `${prefix}:result-claim:${hashOf(key)}`,

@@ -3,6 +3,7 @@ import { packMessage } from "@millrace/core/internal";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { sampleBatch, sampleReport } from "../testing/samples.ts";
+import { inSharedMemory } from "./call-values.ts";
 import { WIRE_VERSION } from "./message-fields.ts";
 import {
   type Batch,
@@ -19,6 +20,8 @@ const count = fc.nat(Number.MAX_SAFE_INTEGER);
 const text = fc.string({ unit: "grapheme", maxLength: 20 });
 /** As Buffers: that is what views of a message are in Node. */
 const bytes = fc.uint8Array({ maxLength: 40 }).map((array) => Buffer.from(array));
+
+const references = fc.record({ runnerId: text, id: text, sizeBytes: count });
 
 const batches: fc.Arbitrary<Batch> = fc
   .tuple(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 3 }))
@@ -63,7 +66,7 @@ const batches: fc.Arbitrary<Batch> = fc
           name: text,
           attempt: count,
           args: bytes,
-          inputs: fc.array(bytes, { maxLength: 3 }),
+          inputs: fc.array(fc.oneof(bytes, references), { maxLength: 3 }),
           after: fc.constant([]),
         }),
         { minLength: 1, maxLength: 5, selector: ({ sequence }) => sequence },
@@ -191,7 +194,7 @@ describe.each([
     const other = Uint8Array.from(valid);
     expect(other[1]).toBe(WIRE_VERSION); // Behind the array's head.
     other[1] = WIRE_VERSION + 1;
-    expect(() => decode(other)).toThrow(/version 3, got version 4 .*run the same version of Millrace/);
+    expect(() => decode(other)).toThrow(/version 4, got version 5 .*run the same version of Millrace/);
   });
 });
 
@@ -207,5 +210,39 @@ describe("a batch is refused when its parts do not fit together:", () => {
     ["a log level that there is not", { logLevel: "loud" as never }],
   ])("%s", (_, part) => {
     expect(() => decodeBatch(encodeBatch({ ...sample, ...part }))).toThrow(DecodeError);
+  });
+});
+
+describe("large values", () => {
+  const large = inSharedMemory(new Uint8Array(100_000).fill(1));
+  const reference = { runnerId: "r", id: "v", sizeBytes: 100_000 };
+
+  test("in shared memory go beside a message, each once, and are the same bytes there", () => {
+    const [call] = sampleBatch("r").calls;
+    const calls = [{ ...call!, args: large, inputs: [large, Buffer.of(1), reference] }];
+    const attachments: Uint8Array[] = [];
+    const bytes = encodeBatch({ ...sampleBatch("r"), calls }, attachments);
+    expect(attachments).toEqual([large]);
+    expect(bytes.length).toBeLessThan(2_000);
+    const [arrived] = decodeBatch(bytes, attachments).calls;
+    expect([arrived?.args, arrived?.inputs[0]].every((value) => value === large)).toBe(true);
+    expect(arrived?.inputs.slice(1)).toEqual([Buffer.of(1), reference]);
+    expect(() => decodeBatch(bytes)).toThrow(DecodeError);
+  });
+
+  test("are in the message where nothing goes beside it", () => {
+    const { report } = sampleReport("r.1", { payload: large });
+    expect(Buffer.compare(decodeReport(encodeReport(report)).outcomes[0]!.payload, large)).toBe(0);
+  });
+
+  test("that are kept are named: arguments, and what was returned, but no error", () => {
+    const [call] = sampleBatch("r").calls;
+    const named = { ...call!, args: new Uint8Array(), argsReference: reference };
+    const [arrived] = decodeBatch(encodeBatch({ ...sampleBatch("r"), calls: [named] })).calls;
+    expect(arrived?.argsReference).toEqual(reference);
+    const outcome = { payload: new Uint8Array(), reference };
+    const [returned] = decodeReport(sampleReport("r.1", outcome).bytes).outcomes;
+    expect(returned?.reference).toEqual(reference);
+    expect(() => decodeReport(sampleReport("r.1", { ...outcome, kind: "threw" }).bytes)).toThrow(DecodeError);
   });
 });

@@ -1,5 +1,6 @@
 import { LOG_LEVELS, type LogLevel } from "@millrace/core";
 import { packMessage } from "@millrace/core/internal";
+import { asValue, type CallValue, type ValueReference, wireValue } from "./call-values.ts";
 import {
   asBytes,
   asCount,
@@ -73,14 +74,16 @@ export interface BatchCall {
   readonly attempt: number;
   /** The encoded arguments, with a placeholder for each input. */
   readonly args: Uint8Array;
+  /** Where they are when they are large; `args` is empty then. */
+  readonly argsReference?: ValueReference | undefined;
   /** What goes into the placeholders. */
   readonly inputs: readonly CallInput[];
   /** Calls of the same batch, by sequence, that must have returned before this one starts, though it needs no value of theirs. */
   readonly after: readonly number[];
 }
 
-/** An encoded value; or the sequence of a call of the same batch, whose value it will be. */
-export type CallInput = Uint8Array | number;
+/** An encoded value, or where it is kept; or the sequence of a call of the same batch, whose value it will be. */
+export type CallInput = CallValue | number;
 
 /** Outcomes of some calls of a batch, and the log lines written until then. */
 export interface Report {
@@ -111,19 +114,23 @@ export interface CallAnswer {
   readonly sequence: number;
   readonly id: number;
   readonly body: Uint8Array;
+  /** The value in it when it is large, which is not in the body. */
+  readonly value?: CallValue | undefined;
 }
 
 /** A report in both forms: a thread encodes it once, and whoever needs the parts or the bytes has them. */
 export interface EncodedReport {
   readonly report: Report;
   readonly bytes: Uint8Array;
+  /** Large values, in shared memory, that go beside the bytes. Left out: there are none. */
+  readonly attachments?: readonly Uint8Array[];
 }
 
 /**
  * `returned-state`: a State made by hand, or by the states and futures that the function returned. `crashed`: the thread
  * died, and nothing else ran in it. `suspected`: it died, and one of several calls killed it. `lost`: it died, and another
  * call, or the worker, killed it. `unstarted`: it never began, since a call that it waits for has not returned, or since
- * another worker has more time for it.
+ * another worker has more time for it. `value-lost`: it never began, since a value that it needs is not where it was kept.
  */
 export const OUTCOME_KINDS = [
   "returned",
@@ -136,6 +143,7 @@ export const OUTCOME_KINDS = [
   "suspected",
   "lost",
   "unstarted",
+  "value-lost",
 ] as const;
 export type OutcomeKind = (typeof OUTCOME_KINDS)[number];
 
@@ -144,11 +152,14 @@ export interface CallOutcome {
   readonly kind: OutcomeKind;
   /** Time in the user's function, in microseconds. */
   readonly durationMicros: number;
-  /** The encoded value or error. */
+  /** The encoded value or error; of a lost value, the id in UTF-8. */
   readonly payload: Uint8Array;
+  /** Where the value is when it is large; the payload is empty then. */
+  readonly reference?: ValueReference | undefined;
 }
 
-export function encodeBatch(batch: Batch): Uint8Array {
+/** @param attachments takes what goes beside the bytes: see wireValue */
+export function encodeBatch(batch: Batch, attachments?: Uint8Array[]): Uint8Array {
   return packMessage([
     WIRE_VERSION,
     batch.id,
@@ -174,15 +185,17 @@ export function encodeBatch(batch: Batch): Uint8Array {
       c.number,
       c.name,
       c.attempt,
-      c.args,
-      c.inputs,
+      wireValue(c.argsReference ?? c.args, attachments),
+      c.inputs.length === 0
+        ? c.inputs
+        : c.inputs.map((input) => (isSequence(input) ? input : wireValue(input, attachments))),
       c.after,
     ]),
   ]);
 }
 
 /** @throws DecodeError unless the bytes are a whole batch of this version whose parts fit together */
-export function decodeBatch(bytes: Uint8Array): Batch {
+export function decodeBatch(bytes: Uint8Array, attachments: readonly Uint8Array[] = []): Batch {
   const fields = decodeMessage("a batch", bytes, 7);
   const [, id, runnerId, logLevel, tasks, contexts, calls] = fields;
   const batch: Batch = {
@@ -227,6 +240,8 @@ export function decodeBatch(bytes: Uint8Array): Batch {
     }),
     calls: asList(calls).map((fields) => {
       const [sequence, task, context, number, name, attempt, args, inputs, after] = asList(fields);
+      const given = asValue(args, attachments);
+      const isHere = given instanceof Uint8Array;
       return {
         sequence: asCount(sequence),
         task: asCount(task),
@@ -234,8 +249,9 @@ export function decodeBatch(bytes: Uint8Array): Batch {
         number: asCount(number),
         name: asText(name),
         attempt: asCount(attempt),
-        args: asBytes(args),
-        inputs: asList(inputs).map(asInput),
+        args: isHere ? given : NOTHING,
+        argsReference: isHere ? undefined : given,
+        inputs: asList(inputs).map((input) => asInput(input, attachments)),
         after: asList(after).map(asCount),
       };
     }),
@@ -262,15 +278,23 @@ export function isSequence(input: CallInput): input is number {
   return typeof input === "number";
 }
 
-function asInput(input: unknown): CallInput {
-  return typeof input === "number" ? asCount(input) : asBytes(input);
+function asInput(input: unknown, attachments: readonly Uint8Array[]): CallInput {
+  return typeof input === "number" ? asCount(input) : asValue(input, attachments);
 }
 
-export function encodeReport(report: Report): Uint8Array {
+const NOTHING = new Uint8Array();
+
+/** @param attachments takes what goes beside the bytes: see wireValue */
+export function encodeReport(report: Report, attachments?: Uint8Array[]): Uint8Array {
   return packMessage([
     WIRE_VERSION,
     report.batchId,
-    report.outcomes.map((o) => [o.sequence, OUTCOME_KINDS.indexOf(o.kind), o.durationMicros, o.payload]),
+    report.outcomes.map((o) => [
+      o.sequence,
+      OUTCOME_KINDS.indexOf(o.kind),
+      o.durationMicros,
+      wireValue(o.reference ?? o.payload, attachments),
+    ]),
     report.logs,
     report.requests.map((r) => [r.sequence, r.id, r.body]),
     report.parked,
@@ -279,18 +303,22 @@ export function encodeReport(report: Report): Uint8Array {
 }
 
 /** @throws DecodeError unless the bytes are a whole report of this version */
-export function decodeReport(bytes: Uint8Array): Report {
+export function decodeReport(bytes: Uint8Array, attachments: readonly Uint8Array[] = []): Report {
   const [, batchId, outcomes, logs, requests, parked, workerId] = decodeMessage("a report", bytes, 7);
   return {
     batchId: asText(batchId),
     outcomes: asList(outcomes).map((fields) => {
       const [sequence, kind, durationMicros, payload] = asList(fields);
-      return {
+      const value = asValue(payload, attachments);
+      const isHere = value instanceof Uint8Array;
+      const outcome = {
         sequence: asCount(sequence),
         kind: OUTCOME_KINDS[asCount(kind)] ?? refuse("a kind of outcome", kind),
         durationMicros: asCount(durationMicros),
-        payload: asBytes(payload),
+        payload: isHere ? value : NOTHING,
       };
+      if (isHere) return outcome;
+      return outcome.kind === "returned" ? { ...outcome, reference: value } : refuse("bytes", payload);
     }),
     logs: asText(logs),
     requests: asList(requests).map((fields) => {

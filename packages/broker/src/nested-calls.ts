@@ -4,7 +4,7 @@ import type { RunnerLink } from "./broker.ts";
 import { serveRequest } from "./call-services.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { type Entry, type Nested, NestedEntry } from "./entries.ts";
-import type { CallRequest, Report } from "./messages.ts";
+import type { CallAnswer, CallRequest, Report } from "./messages.ts";
 import type { Outstanding } from "./outstanding.ts";
 import { decodeRequest, encodeOutcome, type Request } from "./requests.ts";
 
@@ -14,6 +14,8 @@ export interface NestedCallsOptions {
   /** Gives the dispatcher of the flow run for another queue. Left out: calls of all queues go to this one. */
   readonly laneOf: ((queue: string) => Promise<Dispatcher>) | undefined;
 }
+
+type Answer = (answered: Pick<CallAnswer, "body" | "value">) => void;
 
 /** What running calls ask of the flow's process: to run calls of theirs, and services. See docs/adr/0004-nested-calls.md. */
 export class NestedCalls {
@@ -43,7 +45,7 @@ export class NestedCalls {
       processLogger().error({ err: error }, "a request of a call could not be read and was left out");
       return;
     }
-    entry.nested ??= { unanswered: 0, calls: new Map(), resources: new Map() };
+    entry.nested ??= { unanswered: 0, calls: new Map(), resources: new Map(), results: [] };
     const { nested } = entry;
     if (request.type === "cancel") {
       nested.resources.get(request.id)?.();
@@ -52,12 +54,13 @@ export class NestedCalls {
       return;
     }
     if (id > 0) this.#outstanding.changeParked(entry, () => nested.unanswered++);
-    const answer = (body: Uint8Array) => {
+    const answer: Answer = (answered) => {
       if (entry.nested !== nested) return; // The call has ended meanwhile.
       this.#outstanding.changeParked(entry, () => nested.unanswered--);
-      link.answer(workerId, { batchId, sequence, id, body });
+      link.answer(workerId, { batchId, sequence, id, ...answered });
     };
-    if (request.type !== "submit") serveRequest(id, request, entry.services, nested, answer);
+    if (request.type !== "submit")
+      serveRequest(id, request, entry.services, nested, (body) => answer({ body }));
     else this.#submit(entry, nested, id, request, answer);
   }
 
@@ -66,10 +69,14 @@ export class NestedCalls {
     nested: Nested,
     id: number,
     request: Request & { readonly type: "submit" },
-    answer: (body: Uint8Array) => void,
+    answer: Answer,
   ): void {
-    const call = new NestedEntry(parent, request, (outcome) => {
+    const call: NestedEntry = new NestedEntry(parent, request, (outcome) => {
       nested.calls.delete(id);
+      const { reference } = outcome;
+      const kept = reference && (call.lane ?? this.#dispatcher).values.returned(reference);
+      if (kept !== undefined && parent.nested === nested) nested.results.push(kept);
+      else kept?.release();
       answer(encodeOutcome(outcome));
     });
     nested.calls.set(id, call);
@@ -95,9 +102,10 @@ export class NestedCalls {
   /** Nobody waits any more for what the call has asked for. */
   abandon(entry: Entry): void {
     if (entry.nested === undefined) return;
-    const { calls, resources } = entry.nested;
+    const { calls, resources, results } = entry.nested;
     entry.nested = undefined; // First: nobody is answered any more.
     for (const call of calls.values()) (call.lane ?? this.#dispatcher).cancelEntry(call);
     for (const end of [...resources.values()]) end();
+    for (const kept of results) kept.release();
   }
 }

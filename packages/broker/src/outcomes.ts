@@ -1,9 +1,10 @@
 import { NotEncodableError, type Outcome, State } from "@millrace/core";
 import { decode, EncodedValue, encode } from "@millrace/core/internal";
+import { inSharedMemory } from "./call-values.ts";
 import type { CallOutcome } from "./messages.ts";
 
 /** How a call has ended, as it travels. */
-export type RawOutcome = Pick<CallOutcome, "kind" | "payload">;
+export type RawOutcome = Pick<CallOutcome, "kind" | "payload" | "reference">;
 
 const NOTHING = new Uint8Array();
 
@@ -14,8 +15,8 @@ export function toRaw(outcome: Outcome): RawOutcome {
       case "returned": {
         const { value } = outcome;
         if (value instanceof EncodedValue) return { kind: "returned", payload: value.bytes };
-        const kind = value instanceof State ? "returned-state" : "returned";
-        return { kind, payload: encode(value, "result") };
+        if (value instanceof State) return { kind: "returned-state", payload: encode(value, "result") };
+        return { kind: "returned", payload: inSharedMemory(encode(value, "result")) };
       }
       case "threw": {
         const kind = outcome.retriable ? "threw" : "threw-for-good";

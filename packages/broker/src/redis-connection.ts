@@ -58,6 +58,13 @@ export async function doneWithin(milliseconds: number, asked: Promise<unknown>):
   }
 }
 
+/** Another connection to the same server. What it was asked while the server was away, it asks again. */
+export function duplicate(redis: Redis): Redis {
+  const copy = redis.duplicate({ lazyConnect: false });
+  copy.on("error", () => {});
+  return copy;
+}
+
 /** A connection of its own for commands that block, to the same server. */
 export function duplicateForBlocking(redis: Redis): Redis {
   // A blocking read that is sent again after a reconnect would wait on a cursor that the caller has moved past.

@@ -86,7 +86,11 @@ describe.each<[string, (bytes: Uint8Array) => unknown, Uint8Array]>([
   ["a request for slots", decodeRequest, encodeRequest({ ...acquire(), names: ["a", "b"] })],
   ["a write", decodeRequest, encodeRequest({ type: "write", key: "k", value: Buffer.of(1), expiresAt: 1.5 })],
   ["an event", decodeRequest, encodeRequest({ type: "event", name: "task-run-state", event: Buffer.of(1) })],
-  ["an outcome", decodeOutcome, encodeOutcome({ kind: "threw", payload: Buffer.of(1, 2) })],
+  [
+    "an outcome",
+    (body) => decodeOutcome({ body }),
+    encodeOutcome({ kind: "threw", payload: Buffer.of(1, 2) }).body,
+  ],
   ["an error", decodeServiceAnswer, encodeServiceAnswer({ error: Buffer.of(1, 2) })],
 ])("%s from who knows where is decoded, or refused with a DecodeError:", (_, decode, valid) => {
   const decodeOrRefuse = (given: Uint8Array) => {

@@ -1,6 +1,7 @@
 import { packMessage, unpackMessage } from "@millrace/core/internal";
+import { INLINE_LIMIT_BYTES } from "./call-values.ts";
 import { asBytes, asCount, asInteger, asList, asSeconds, asText, refuse } from "./message-fields.ts";
-import { type Batch, decodeBatch, encodeBatch, OUTCOME_KINDS } from "./messages.ts";
+import { type Batch, type CallAnswer, decodeBatch, encodeBatch, OUTCOME_KINDS } from "./messages.ts";
 import type { RawOutcome } from "./outcomes.ts";
 
 /** What a running call asks of its flow's process, which has the dispatcher, the limits, the results and the observers. */
@@ -96,18 +97,24 @@ function asTime(value: unknown): number {
 
 // ---- Answers -----------------------------------------------------------------------------------------------------
 
-export function encodeOutcome({ kind, payload }: RawOutcome): Uint8Array {
-  return packMessage([OUTCOME_KINDS.indexOf(kind), payload]);
+/** A large value goes beside the body: see CallAnswer. */
+export function encodeOutcome({ kind, payload, reference }: RawOutcome): Pick<CallAnswer, "body" | "value"> {
+  const value =
+    reference ?? (payload.length > INLINE_LIMIT_BYTES && kind === "returned" ? payload : undefined);
+  const inline = value === undefined ? payload : NOTHING;
+  return { body: packMessage([OUTCOME_KINDS.indexOf(kind), inline]), ...(value !== undefined && { value }) };
 }
 
 /** @throws DecodeError */
-export function decodeOutcome(bytes: Uint8Array): RawOutcome {
-  const [kind, payload] = asList(unpackMessage(bytes));
+export function decodeOutcome({ body, value }: Pick<CallAnswer, "body" | "value">): RawOutcome {
+  const [kind, payload] = asList(unpackMessage(body));
   return {
     kind: OUTCOME_KINDS[asCount(kind)] ?? refuse("a kind of outcome", kind),
-    payload: asBytes(payload),
+    payload: value instanceof Uint8Array ? value : asBytes(payload),
   };
 }
+
+const NOTHING = new Uint8Array();
 
 /** What the other requests are answered with: an error, encoded, or what was asked for. */
 export type ServiceAnswer = { readonly error: Uint8Array } | { readonly value: unknown };

@@ -1,11 +1,11 @@
 import { Backlog } from "./backlog.ts";
-import { type Entry, NestedEntry } from "./entries.ts";
+import { type Entry, LocalEntry } from "./entries.ts";
 import { Queue } from "./queue.ts";
 
 /** The calls that could be sent, and wait for room in the window. */
 export class Waiting {
   readonly #backlog = new Backlog<Entry>();
-  /** Calls that running calls wait for: ahead of the backlog, or what has begun would never end. */
+  /** Calls that running calls wait for, and those whose values were lost: ahead of the backlog, or what has begun would never end. */
   readonly #nested = new Backlog<Entry>();
   /** Calls that were in a thread or process that died: each travels alone, ahead of all others. */
   readonly #suspects = new Queue<Entry>();
@@ -45,6 +45,6 @@ export class Waiting {
   }
 
   #queueOf(entry: Entry): Backlog<Entry> {
-    return entry instanceof NestedEntry ? this.#nested : this.#backlog;
+    return entry instanceof LocalEntry ? this.#backlog : this.#nested;
   }
 }

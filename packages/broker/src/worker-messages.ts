@@ -1,4 +1,5 @@
 import { packMessage } from "@millrace/core/internal";
+import { asValue, isReference, wireValue } from "./call-values.ts";
 import { asBytes, asCount, asList, asText, decodeMessage, refuse, WIRE_VERSION } from "./message-fields.ts";
 import type { CallAnswer } from "./messages.ts";
 
@@ -19,25 +20,29 @@ export function encodeWorkerMessage(message: WorkerMessage): Uint8Array {
 function detailsOf(message: WorkerMessage): readonly unknown[] {
   switch (message.type) {
     case "cancel":
-      return [message.sequences, 0, NOTHING];
+      return [message.sequences, 0, NOTHING, NOTHING];
     case "answer":
-      return [[message.sequence], message.id, message.body];
+      return [[message.sequence], message.id, message.body, wireValue(message.value ?? NOTHING, undefined)];
     case "hand-back":
-      return [[], 0, NOTHING];
+      return [[], 0, NOTHING, NOTHING];
   }
 }
 
 /** @throws DecodeError unless the bytes are a whole message of this version */
 export function decodeWorkerMessage(bytes: Uint8Array): WorkerMessage {
-  const [, type, batchId, sequences, id, body] = decodeMessage("a message to a worker", bytes, 6);
+  const [, type, batchId, sequences, id, body, field] = decodeMessage("a message to a worker", bytes, 7);
   const calls = asList(sequences).map(asCount);
   const [sequence] = calls;
+  const value = asValue(field, []);
   switch (TYPES[asCount(type)]) {
     case "cancel":
       return { type: "cancel", batchId: asText(batchId), sequences: calls };
     case "answer":
       if (sequence === undefined) return refuse("the call that asked", "none");
-      return { type: "answer", batchId: asText(batchId), sequence, id: asCount(id), body: asBytes(body) };
+      return {
+        ...{ type: "answer", batchId: asText(batchId), sequence, id: asCount(id), body: asBytes(body) },
+        ...((isReference(value) || value.length > 0) && { value }),
+      };
     case "hand-back":
       return { type: "hand-back", batchId: asText(batchId) };
     default:

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { inSharedMemory } from "../src/call-values.ts";
 import { encodeBatch, encodeReport } from "../src/messages.ts";
 import { describeEndings } from "./broker-endings.contract.ts";
 import { type BrokerSetup, useBroker } from "./broker-harness.ts";
@@ -40,6 +41,26 @@ export function brokerContract(name: string, setUp: () => Promise<BrokerSetup>):
         delivery.finish();
         await runner.until(() => runner.reports.length === 1);
         expect(Buffer.compare(runner.reports[0]!.outcomes[0]!.payload, large)).toBe(0);
+      });
+
+      test("has large results that the runner can read, and that go when it says so", async () => {
+        const [runner, worker] = await Promise.all([joinRunner(), joinWorker()]);
+        const large = inSharedMemory(new Uint8Array(5 * MEGABYTE).fill(0xc1));
+        runner.send();
+        const delivery = await worker.take();
+        delivery.report(sampleReport(delivery.batch.id, { payload: large }));
+        delivery.finish();
+        await runner.until(() => runner.reports.length === 1);
+        const { payload, reference } = runner.reports[0]!.outcomes[0]!;
+        const { values } = runner.link;
+        const isHanded = reference === undefined;
+        const read = isHanded ? payload : await values?.read(reference);
+        expect(Buffer.compare(read ?? new Uint8Array(), large)).toBe(0);
+        expect(isHanded ? read === large : values !== undefined).toBe(true);
+        if (isHanded) return;
+        expect(await delivery.fetch?.(reference)).toBe(large); // It made it, and has it at hand.
+        values?.remove(reference);
+        expect(await values?.read(reference)).toBeUndefined();
       });
 
       test("sent before any worker joined waits for one", async () => {

@@ -67,5 +67,6 @@ export function encoded(
   parts: Pick<Report, "batchId" | "outcomes" | "logs"> & Partial<Report>,
 ): EncodedReport {
   const report: Report = { requests: [], parked: [], workerId: "", ...parts };
-  return { report, bytes: encodeReport(report) };
+  const attachments: Uint8Array[] = [];
+  return { report, bytes: encodeReport(report, attachments), attachments };
 }

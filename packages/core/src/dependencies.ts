@@ -2,6 +2,7 @@ import { AllowFailure, Quote } from "./annotations.ts";
 import { TaskFuture } from "./future.ts";
 import { stateError } from "./run-error.ts";
 import { State } from "./state.ts";
+import { WholeInput } from "./whole-input.ts";
 
 /**
  * Futures and states inside values. Arrays, plain objects, Map and Set are searched, at any depth and through cycles; instances
@@ -88,7 +89,7 @@ class Search {
     } else if (value instanceof AllowFailure) {
       this.sawAnnotation = true;
       this.#visitPart(value.value, true);
-    } else if (value instanceof Quote) {
+    } else if (value instanceof Quote || value instanceof WholeInput) {
       this.sawAnnotation = true;
     }
   }
@@ -138,7 +139,7 @@ class Replacement {
     } else {
       if (value instanceof TaskFuture) return this.#resolve(value);
       if (value instanceof AllowFailure) return this.of(value.value);
-      if (value instanceof Quote) return value.value;
+      if (value instanceof Quote || value instanceof WholeInput) return value.value;
     }
     const known = this.#copies.get(value);
     if (known !== undefined) return known;

@@ -24,6 +24,8 @@ const CLASSES: Record<string, () => errors.MillraceError> = {
   MapLengthError: () => new errors.MapLengthError("load", [1, 2]),
   NotEncodableError: () => new errors.NotEncodableError("arguments[0].f", "a function", "Send data."),
   DecodeError: () => new errors.DecodeError("a message", "3 bytes"),
+  ValueNotLoadedError: () => new errors.ValueNotLoadedError(70_000),
+  ValueLostError: () => new errors.ValueLostError(70_000, "its flow run has ended"),
   TaskNotFoundError: () => new errors.TaskNotFoundError("load", "tasks.ts", ["save"]),
   ModulePathError: () => new errors.ModulePathError("../x.ts", "it leads out"),
   ModuleImportError: () => new errors.ModuleImportError("tasks.ts", new Error("boom")),

@@ -232,6 +232,29 @@ export class DecodeError extends MillraceError {
   }
 }
 
+/** The value of a run is not in this process: it is large, and nobody has asked for it. */
+export class ValueNotLoadedError extends MillraceError {
+  readonly code = "ERR_VALUE_NOT_LOADED";
+  constructor(sizeBytes: number) {
+    super(
+      `Expected a value that is in this process, got one of ${sizeBytes} bytes that is kept where the task ran, since ` +
+        `nobody has asked for it. Await the future, its result() or its wait() before you look at the data of its state.`,
+    );
+  }
+}
+
+/** A large value was kept outside this process and is not there any more, and it could not be made again. */
+export class ValueLostError extends MillraceError {
+  readonly code = "ERR_VALUE_LOST";
+  constructor(sizeBytes: number, why: string, options?: ErrorOptions) {
+    super(
+      `Expected a value of ${sizeBytes} bytes where it was kept, but it is gone, and it cannot be made again: ${why}. ` +
+        `Ask for large values before their flow run ends, and see that Redis keeps its data.`,
+      options,
+    );
+  }
+}
+
 // ---- Modules -----------------------------------------------------------------------------------------------------
 
 /** A worker loaded the module that a call names, and the task was not in it. */

@@ -8,6 +8,7 @@ import { FlowContext, type FlowRunFacts } from "./flow-context.ts";
 import type { FlowDefinition } from "./flow-definition.ts";
 import { flowVersion } from "./flow-version.ts";
 import { callHooks, type FlowRunInfo, type Hook } from "./hooks.ts";
+import { loadValues } from "./inputs.ts";
 import { processLogger } from "./logger.ts";
 import { runKey, storedForm } from "./result-cache.ts";
 import { runError } from "./run-error.ts";
@@ -154,11 +155,12 @@ export class FlowRun<R> {
     const [state] = needed.unfit;
     if (state !== undefined) return notReady(state.runId ?? `(a state ${state.name} made by hand)`);
     for (const future of needed.futures) {
-      await Promise.race([future.wait(), cancelled]);
+      await Promise.race([future.run.final(), cancelled]);
       if (signal.aborted) return this.#cancelled();
       if (future.run.lets(needed.tolerated.has(future))) continue;
       return notReady(future.taskRunId);
     }
+    await loadValues(findDependencies(this.#parameters)?.futures ?? []);
     const given = needed.hasStates ? replaceStates(this.#parameters) : this.#parameters;
     this.#parameters = replaceFutures(given, (future) => future.run.input());
     return undefined;

@@ -1,4 +1,5 @@
 import { EncodedValue } from "./codec.ts";
+import { DistantValue } from "./distant-value.ts";
 import type { TaskRunInfo } from "./hooks.ts";
 import type { Logger } from "./logger.ts";
 import { CacheEntry, runKey, storedForm } from "./result-cache.ts";
@@ -42,6 +43,7 @@ export class KeptResult {
     const entry = this.#entry;
     this.#entry = undefined;
     try {
+      if (value instanceof DistantValue) await value.load();
       const { cacheExpirationSeconds: seconds } = this.#task;
       const expiresAt = seconds === undefined ? undefined : Date.now() + seconds * 1000;
       const writes: Promise<void>[] = [];

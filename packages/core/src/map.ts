@@ -1,7 +1,9 @@
 import { AllowFailure, allowFailure, Quote, quote } from "./annotations.ts";
+import { findDependencies } from "./dependencies.ts";
 import { MapLengthError, NothingToMapError } from "./errors.ts";
 import type { TaskFuture } from "./future.ts";
 import type { OrFuture } from "./types.ts";
+import { WholeInput } from "./whole-input.ts";
 
 /** An argument of `map` that every call gets whole. Made by `unmapped`. */
 export class Unmapped<T> {
@@ -47,10 +49,24 @@ export function mapArguments(taskName: string, args: readonly unknown[]): unknow
   const length = lengths[0];
   if (length === undefined) throw new NothingToMapError(taskName);
   if (lengths.some((other) => other !== length)) throw new MapLengthError(taskName, lengths);
-  const whole = args.map((arg) => (arg instanceof Unmapped ? arg.value : arg));
+  const whole = args.map((arg, place) => wholeOf(arg instanceof Unmapped ? arg.value : arg, place, length));
   return Array.from({ length }, (_, row) =>
     columns.map((column, index) => (column === undefined ? whole[index] : column[row])),
   );
+}
+
+/** Strings that are longer are worth being encoded once for all calls; what is in an object, nobody knows before. */
+const LONG_STRING_LENGTH = 1_000;
+
+/** What every call gets of an argument that is not taken apart. Futures in it, states and annotations are each call's own affair. */
+function wholeOf(value: unknown, place: number, calls: number): unknown {
+  const isWorthIt = typeof value === "string" ? value.length > LONG_STRING_LENGTH : isObject(value);
+  if (!isWorthIt || calls < 2 || findDependencies(value) !== undefined) return value;
+  return new WholeInput(value, place);
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
 }
 
 /** What each call gets of an argument that is taken apart; an annotation around it goes around each part. */
@@ -69,8 +85,7 @@ export function isTakenApart(arg: unknown): boolean {
 
 function isMapped(arg: unknown): arg is Iterable<unknown> {
   return (
-    typeof arg === "object" &&
-    arg !== null &&
+    isObject(arg) &&
     !(arg instanceof Unmapped) &&
     typeof (arg as Partial<Iterable<unknown>>)[Symbol.iterator] === "function"
   );

@@ -1,4 +1,5 @@
 import { EncodedValue, encode } from "./codec.ts";
+import { DistantValue } from "./distant-value.ts";
 import { orAborted } from "./or-aborted.ts";
 import type { Claim, ResultStore, StoredResult } from "./result-store.ts";
 
@@ -95,9 +96,10 @@ export class CacheEntry {
   }
 }
 
-/** @throws NotEncodableError */
+/** @throws NotEncodableError, ValueNotLoadedError */
 export function storedForm(value: unknown, expiresAt: number | undefined): StoredResult {
-  return { value: value instanceof EncodedValue ? value.bytes : encode(value, "result"), expiresAt };
+  const encoded = value instanceof DistantValue ? value.encoded : value;
+  return { value: encoded instanceof EncodedValue ? encoded.bytes : encode(encoded, "result"), expiresAt };
 }
 
 function ignore(): void {}

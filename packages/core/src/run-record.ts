@@ -1,5 +1,6 @@
 import { EncodedValue } from "./codec.ts";
 import { activeContext } from "./context.ts";
+import { DistantValue } from "./distant-value.ts";
 import { SelfDependencyError, UnfinishedRunError } from "./errors.ts";
 import { runError } from "./run-error.ts";
 import { State, type StateType } from "./state.ts";
@@ -52,13 +53,23 @@ export abstract class RunRecord {
   }
 
   state(): State {
-    return new State(this.type, {
+    const { distant } = this;
+    const state = new State(this.type, {
       ...(this.stateName !== undefined && { name: this.stateName }),
       message: this.message,
-      data: this.type === "COMPLETED" ? this.valueOrError() : this.payload,
+      data:
+        distant !== undefined ? undefined : this.type === "COMPLETED" ? this.valueOrError() : this.payload,
       timestamp: this.timestamp,
       runId: this.taskRunId,
     });
+    if (distant !== undefined)
+      Object.defineProperty(state, "data", { get: () => distant.value(), enumerable: true });
+    return state;
+  }
+
+  /** The run's value when it is not in this process. */
+  get distant(): DistantValue | undefined {
+    return this.payload instanceof DistantValue && !this.payload.isHere ? this.payload : undefined;
   }
 
   /** What a call that depends on this run gets for it: the value, or the error of a failure that it allows. */
@@ -76,9 +87,13 @@ export abstract class RunRecord {
     return this.type === "COMPLETED" || (isFailureAllowed && this.type === "FAILED");
   }
 
-  /** The value of a completed run. @throws DecodeError when its bytes hold a type that is not registered here */
+  /**
+   * The value of a completed run. @throws DecodeError when its bytes hold a type that is not registered here,
+   * ValueNotLoadedError
+   */
   value(): unknown {
-    return this.payload instanceof EncodedValue ? this.payload.value() : this.payload;
+    const { payload } = this;
+    return payload instanceof EncodedValue || payload instanceof DistantValue ? payload.value() : payload;
   }
 
   /** For a state, which somebody may look at while many runs are told that one is final: this must not throw. */
@@ -97,13 +112,17 @@ export abstract class RunRecord {
 
   result(): Promise<unknown> {
     const result = new Promise((resolve, reject) => {
-      const settle = () => {
-        if (this.type !== "COMPLETED") return reject(this.error());
+      const give = () => {
         try {
           resolve(this.value());
         } catch (error) {
           reject(error);
         }
+      };
+      const settle = () => {
+        if (this.type !== "COMPLETED") reject(this.error());
+        else if (this.distant === undefined) give();
+        else this.distant.load().then(give, reject);
       };
       if (this.isFinal()) settle();
       else if (this.isAwaitedInside()) reject(new SelfDependencyError(this.taskRunId));
@@ -114,17 +133,28 @@ export abstract class RunRecord {
   }
 
   wait(timeoutSeconds?: number): Promise<State | undefined> {
-    if (this.isFinal()) return Promise.resolve(this.state());
+    return this.isFinal() && this.distant === undefined
+      ? Promise.resolve(this.state())
+      : this.waitAndLoad(timeoutSeconds);
+  }
+
+  private async waitAndLoad(timeoutSeconds: number | undefined): Promise<State | undefined> {
+    if (!(await this.final(timeoutSeconds))) return undefined;
+    await this.distant?.load().catch(ignore); // The state says it to whoever looks at its data.
+    return this.state();
+  }
+
+  /** Resolves when the run is final, with its value wherever it is; or, to false, when the time is over. */
+  final(timeoutSeconds?: number): Promise<boolean> {
+    if (this.isFinal()) return Promise.resolve(true);
     if (this.isAwaitedInside()) return Promise.reject(new SelfDependencyError(this.taskRunId));
     return new Promise((resolve) => {
       const timer =
-        timeoutSeconds === undefined
-          ? undefined
-          : setTimeout(() => resolve(undefined), timeoutSeconds * 1000);
+        timeoutSeconds === undefined ? undefined : setTimeout(() => resolve(false), timeoutSeconds * 1000);
       this.onFinal({
         runIsFinal: () => {
           clearTimeout(timer);
-          resolve(this.state());
+          resolve(true);
         },
       });
     });

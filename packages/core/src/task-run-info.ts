@@ -6,6 +6,7 @@ import type { Call } from "./task-runner.ts";
 
 /** What a task's hooks and other functions learn of a run, at this moment. Parameters are resolved when they are asked for. */
 export function taskRunInfo(run: Call): TaskRunInfo {
+  const { args, hasInputs } = run; // The run forgets its arguments when it is final.
   const { taskRunId, taskRunName, flowRunId, flowName, flowRunName, attempt, tags, task } = run;
   return {
     ...{ taskRunId, taskRunName, flowRunId, flowName, flowRunName, attempt, tags },
@@ -15,8 +16,8 @@ export function taskRunInfo(run: Call): TaskRunInfo {
       return task.fn.toString();
     },
     get parameters() {
-      if (!run.hasInputs) return run.args;
-      return replaceFutures(run.args, (future) => future.run.input()) as unknown[];
+      if (!hasInputs) return args;
+      return replaceFutures(args, (future) => future.run.input()) as unknown[];
     },
   };
 }

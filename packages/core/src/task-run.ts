@@ -1,6 +1,7 @@
 import type { Dependencies } from "./dependencies.ts";
 import { describe } from "./errors.ts";
 import { callHooks, type Hook, type TaskRunInfo } from "./hooks.ts";
+import { loadInputs, loadValues, needWhole, releaseWhole } from "./inputs.ts";
 import { KeptResult } from "./kept-result.ts";
 import type { Slots } from "./limiter.ts";
 import { taskRunLogger } from "./logger.ts";
@@ -22,7 +23,8 @@ import { missingIn } from "./upstream.ts";
  */
 export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMember, PositionedRun {
   readonly task: TaskDefinition;
-  readonly args: readonly unknown[];
+  /** None once the run is final: they may hold much. */
+  args: readonly unknown[];
   readonly scope: RunScope;
   readonly tags: readonly string[];
   readonly number: number;
@@ -94,6 +96,7 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
   start(inputs: Dependencies | undefined, waitFor: Dependencies | undefined): void {
     this.hasInputs = inputs !== undefined;
     if (inputs !== undefined || waitFor !== undefined) {
+      needWhole(this.args);
       this.upstream = [inputs, waitFor].filter((dependencies) => dependencies !== undefined);
       if (this.scope.owner.services.events.isObserved) {
         const inputs = this.upstream.flatMap(({ futures }) => futures.map((future) => future.taskRunId));
@@ -133,7 +136,8 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
   }
 
   private upstreamIsFinal(): void {
-    const missing = this.upstream?.map(missingIn).find((id) => id !== undefined);
+    const { upstream, hasInputs } = this;
+    const missing = upstream?.map(missingIn).find((id) => id !== undefined);
     this.upstream = undefined;
     const { cancelMessage } = this.scope;
     // Else runs would end NotReady behind those of their scope that were cancelled a moment before them.
@@ -141,14 +145,28 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
     else if (missing !== undefined) {
       const message = `Upstream task run '${missing}' did not reach a 'COMPLETED' state.`;
       this.finish("PENDING", undefined, message, "NotReady");
-    } else if (this.task.taskRunName !== undefined || this.task.cacheKeyFn !== undefined) {
-      void this.prepare();
-    } else this.beginAttempt();
+    } else {
+      const loading = hasInputs ? loadValues(upstream?.[0]?.futures ?? [], this.scope.session) : undefined;
+      if (loading === undefined) this.prepareOrBegin();
+      else
+        loading.then(
+          () => this.isFinal() || this.prepareOrBegin(),
+          (error) => this.isFinal() || this.threw(error, false),
+        );
+    }
+  }
+
+  private prepareOrBegin(): void {
+    if (this.task.taskRunName !== undefined || this.task.cacheKeyFn !== undefined) void this.prepare();
+    else this.beginAttempt();
   }
 
   /** What needs the inputs' values: the run's name, and a look into the cache. */
   private async prepare(): Promise<void> {
     try {
+      const loading = loadInputs(this);
+      if (loading !== undefined) await loading;
+      if (this.isFinal()) return;
       const { taskRunName } = this.task;
       if (taskRunName !== undefined) this.extra().name = nameOf(taskRunName, this.info());
     } catch (error) {
@@ -267,6 +285,7 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
 
   private async isRetryWanted(condition: RetryCondition, failed: State): Promise<boolean> {
     try {
+      await loadInputs(this);
       return Boolean(await condition(this.info(), failed));
     } catch (error) {
       taskRunLogger(this).error({ err: error }, "retryConditionFn failed, so the task is not tried again");
@@ -311,6 +330,8 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
     if (type !== "COMPLETED") this.extras?.kept?.abandon();
     if (type === "COMPLETED" && name !== "Cached") this.callHooks(this.task.onCompletion);
     else if (type === "FAILED") this.callHooks(this.task.onFailure);
+    if (this.hasInputs) releaseWhole(this.args);
+    this.args = NO_ARGUMENTS;
     this.scope.tally.add(this.finalKind() ?? "failed", this.number, () => this.error());
     this.announce();
   }
@@ -350,7 +371,10 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
     if (hooks.length === 0) return;
     const onError = (error: unknown) =>
       taskRunLogger(this).error({ err: error }, "a hook of the task failed");
-    void this.scope.during(callHooks(hooks, this.info(), this.state(), onError));
+    const [info, state] = [this.info(), this.state()];
+    const call = () => callHooks(hooks, info, state, onError);
+    const loading = [loadInputs(this), this.distant?.load()].filter((load) => load !== undefined);
+    void this.scope.during(loading.length === 0 ? call() : Promise.allSettled(loading).then(call));
   }
 
   private info(): TaskRunInfo {
@@ -373,6 +397,8 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
     return this.extras?.interruption as AbortController;
   }
 }
+
+const NO_ARGUMENTS: readonly unknown[] = [];
 
 interface Extras {
   name?: string;

@@ -1,4 +1,5 @@
 import type { AttemptInfo } from "./attempt.ts";
+import type { DistantValue } from "./distant-value.ts";
 import type { ScopeOwner } from "./run-scope.ts";
 import type { SessionServices } from "./run-services.ts";
 import type { TaskDefinition } from "./task-definition.ts";
@@ -35,6 +36,11 @@ export interface RunnerSession extends SessionServices {
    * @returns whether the call will settle
    */
   cancel(call: Call): boolean;
+  /**
+   * Can the runner pass this value, which is not in this process, on to a call? What it cannot is loaded before the
+   * call is submitted. Left out: none.
+   */
+  forwards?(value: DistantValue): boolean;
   /** Ends the session, when every submitted call has settled. Never rejects; safe to call twice. */
   close(): Promise<void>;
 }

@@ -79,7 +79,7 @@ class Completions<R> implements AsyncIterator<TaskFuture<R>> {
     this.#deadline = performance.now() + timeoutSeconds * 1000;
     for (const future of futures) {
       if (future.run.isFinal()) this.#ready.push(future);
-      else void future.wait().then(() => this.#finished(future));
+      else void future.run.final().then(() => this.#finished(future));
     }
   }
 

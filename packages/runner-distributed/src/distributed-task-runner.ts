@@ -12,7 +12,7 @@ import {
   type TaskRunner,
   type UpstreamRun,
 } from "@millrace/core";
-import { currentProjectRoot, rules } from "@millrace/core/internal";
+import { currentProjectRoot, type DistantValue, rules } from "@millrace/core/internal";
 import { ambientCluster, ambientSession } from "@millrace/worker";
 import { Lanes } from "./lanes.ts";
 import { LocalCluster, type LocalClusterOptions } from "./local-cluster.ts";
@@ -174,6 +174,10 @@ class DistributedSession implements RunnerSession {
 
   foresee(call: Call, upstream: readonly UpstreamRun[]): void {
     this.#lanes.foresee(call, upstream);
+  }
+
+  forwards(value: DistantValue): boolean {
+    return this.#lanes.forwards(value);
   }
 
   cancel(call: Call): boolean {

@@ -1,5 +1,6 @@
 import { type Broker, Dispatcher } from "@millrace/broker";
 import type { Call, UpstreamRun } from "@millrace/core";
+import type { DistantValue } from "@millrace/core/internal";
 
 export interface LanesOptions {
   readonly broker: Broker;
@@ -38,6 +39,11 @@ export class Lanes {
   /** A call for another lane is left to be submitted when it can start. */
   foresee(call: Call, upstream: readonly UpstreamRun[]): void {
     if (this.#otherFor(call) === undefined) this.#main.foresee(call, upstream);
+  }
+
+  /** Lanes have their values in one place. */
+  forwards(value: DistantValue): boolean {
+    return this.#main.values.forwards(value);
   }
 
   cancel(call: Call): boolean {

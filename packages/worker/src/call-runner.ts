@@ -1,4 +1,4 @@
-import { type Batch, encodeError, type RawOutcome, toRaw } from "@millrace/broker";
+import { type Batch, type CallAnswer, encodeError, type RawOutcome, toRaw } from "@millrace/broker";
 import type { Outcome } from "@millrace/core";
 import {
   type AttemptInfo,
@@ -98,11 +98,12 @@ export class CallRunner {
     this.#runUnlessBusy();
   }
 
-  answer(batchId: string, sequence: number, id: number, body: Uint8Array): void {
+  answer(answer: CallAnswer): void {
+    const { batchId, sequence } = answer;
     const running = this.#find(batchId, sequence);
     if (running === undefined) return;
     this.#outbox.turnTo(batchId); // It goes on, and what is logged is its.
-    running.answered(id, body);
+    running.answered(answer);
   }
 
   /** Would a call start at once? */

@@ -34,6 +34,6 @@ export class ChunkValues {
   inputsOf({ inputs, after }: BatchCall): readonly Uint8Array[] | undefined {
     if (after.some((sequence) => this.#values.get(sequence) === null)) return undefined;
     const values = inputs.map((input) => (isSequence(input) ? this.#values.get(input) : input));
-    return values.includes(null) ? undefined : (values as Uint8Array[]);
+    return values.includes(null) ? undefined : (values as readonly Uint8Array[]);
   }
 }

@@ -1,4 +1,4 @@
-import type { Batch, CallAnswer, EncodedReport } from "@millrace/broker";
+import type { Batch, CallAnswer, EncodedReport, FetchValue } from "@millrace/broker";
 
 /**
  * How many calls a thread may have under way at once while its event loop is idle. Enough for a connection pool or two;
@@ -24,8 +24,11 @@ export interface Executor {
   /**
    * Takes the calls of a batch. Reports arrive as calls end, several at a time, each call in exactly one of them; the last one
    * has `isLast`.
+   *
+   * @param fetch gets the values that the batch refers to: a call can start when its own are there, and when one is lost, its
+   * outcome is `value-lost`
    */
-  execute(batch: Batch, onReport: (report: EncodedReport, isLast: boolean) => void): void;
+  execute(batch: Batch, onReport: (report: EncodedReport, isLast: boolean) => void, fetch?: FetchValue): void;
   /**
    * Ends calls of a batch early: those that have not started are dropped, those that run get their signal, and are
    * stopped should they go on. Their outcome is `cancelled`, unless they ended otherwise first.

@@ -1,14 +1,18 @@
-import type { Batch, CallAnswer, EncodedReport } from "@millrace/broker";
+import type { Batch, CallAnswer, EncodedReport, FetchValue } from "@millrace/broker";
 import { currentProjectRoot } from "@millrace/core/internal";
 import { addCallFinder } from "./ambient.ts";
 import { CallRunner } from "./call-runner.ts";
 import { DEFAULT_CALLS_PER_THREAD, type Executor } from "./executor.ts";
+import { fetchedBatch, hasReferences } from "./fetched-batch.ts";
 import { ModuleLoader } from "./module-loader.ts";
+import { reportOf } from "./pending-call.ts";
 import { Signal } from "./signal.ts";
 import { ThreadState } from "./thread-state.ts";
 
 interface Execution {
   remaining: number;
+  /** Calls that were cancelled while their values are fetched; undefined when these are there. */
+  cancelled: Set<number> | undefined;
   readonly onReport: (report: EncodedReport, isLast: boolean) => void;
 }
 
@@ -62,23 +66,47 @@ export class InlineExecutor implements Executor {
     for (const module of modules) await this.#loader.preload(module);
   }
 
-  execute(batch: Batch, onReport: (report: EncodedReport, isLast: boolean) => void): void {
+  execute(
+    batch: Batch,
+    onReport: (report: EncodedReport, isLast: boolean) => void,
+    fetch?: FetchValue,
+  ): void {
     if (this.#isClosed) return;
-    this.#executions.set(batch.id, { remaining: batch.calls.length, onReport });
+    const execution: Execution = { remaining: batch.calls.length, onReport, cancelled: undefined };
+    this.#executions.set(batch.id, execution);
+    if (fetch === undefined || !hasReferences(batch)) this.#accept(batch);
+    else void this.#fetchAndAccept(batch, fetch, execution);
+  }
+
+  /** Its calls start together, when all of their values are there. */
+  async #fetchAndAccept(batch: Batch, fetch: FetchValue, execution: Execution): Promise<void> {
+    execution.cancelled = new Set();
+    const fetched = await fetchedBatch(batch, fetch, execution.cancelled);
+    execution.cancelled = undefined;
+    if (this.#isClosed) return;
+    if (fetched.ended.length > 0) this.#onReport(reportOf({ batch }, { outcomes: fetched.ended }));
+    if (fetched.batch.calls.length > 0) this.#accept(fetched.batch);
+  }
+
+  #accept(batch: Batch): void {
     for (let call = 0; call < batch.calls.length; call++) this.#state.offer(this.#taken++);
     this.#runner.accept(batch);
   }
 
   cancel(batchId: string, sequences: readonly number[]): void {
-    for (const sequence of sequences) this.#runner.cancel(batchId, sequence);
+    const fetching = this.#executions.get(batchId)?.cancelled;
+    for (const sequence of sequences) {
+      if (fetching === undefined) this.#runner.cancel(batchId, sequence);
+      else fetching.add(sequence);
+    }
   }
 
   handBack(batchId: string): void {
     this.#runner.handBack(batchId);
   }
 
-  answer({ batchId, sequence, id, body }: CallAnswer): void {
-    this.#runner.answer(batchId, sequence, id, body);
+  answer(answer: CallAnswer): void {
+    this.#runner.answer(answer);
   }
 
   hasRoom(): boolean {

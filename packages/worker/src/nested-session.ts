@@ -30,7 +30,12 @@ export class NestedSession implements RunnerSession {
       queue,
       batch: { ...batch, tasks: this.#withEntry(batch.tasks) },
     } as const;
-    call.ticket = this.#parent.ask(request, (body) => call.settle(toOutcome(decodeOutcome(body))));
+    call.ticket = this.#parent.ask(request, (answer) => {
+      const outcome = decodeOutcome(answer);
+      if (outcome.kind === "value-lost")
+        this.submit(call); // It is made again; nobody has seen it.
+      else call.settle(toOutcome(outcome));
+    });
   }
 
   cancel(call: Call): boolean {

@@ -76,6 +76,8 @@ export class Outbox {
     this.#outcomes = [];
     this.#requests = [];
     this.#parked = [];
-    this.#options.send({ report, bytes: encodeReport(report) });
+    const attachments: Uint8Array[] = [];
+    const bytes = encodeReport(report, attachments);
+    this.#options.send({ report, bytes, attachments });
   }
 }

@@ -23,11 +23,13 @@ export interface Execution {
 export class PendingCall {
   readonly execution: Execution;
   readonly call: BatchCall;
+  /** Those of the call, when they are here. */
+  args: Uint8Array;
   /** Those of the call, with the values of those calls of its batch that have returned. */
   inputs: readonly CallInput[];
   /** Those of the call that have not returned. */
   after: readonly number[];
-  /** How many calls of its batch must return before it can start. */
+  /** How many calls of its batch must return, and values be fetched, before it can start. */
   waitsFor = 0;
   /** Calls of its batch that wait for it. */
   dependents: PendingCall[] | undefined;
@@ -50,6 +52,7 @@ export class PendingCall {
   constructor(execution: Execution, call: BatchCall) {
     this.execution = execution;
     this.call = call;
+    this.args = call.args;
     this.inputs = call.inputs;
     this.after = call.after;
   }
@@ -105,12 +108,13 @@ export function fulfil({ call, dependents }: PendingCall, payload: Uint8Array): 
   return ready;
 }
 
-export function reportOf({ batch }: Execution, parts: Partial<Report>): EncodedReport {
+export function reportOf({ batch }: Pick<Execution, "batch">, parts: Partial<Report>): EncodedReport {
   const report: Report = {
     ...{ batchId: batch.id, outcomes: [], logs: "", requests: [], parked: [], workerId: "" },
     ...parts,
   };
-  return { report, bytes: encodeReport(report) };
+  const attachments: Uint8Array[] = [];
+  return { report, bytes: encodeReport(report, attachments), attachments };
 }
 
 /** The report without outcomes of calls that have been ended here. */

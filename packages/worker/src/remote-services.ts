@@ -110,7 +110,7 @@ function ask(
       giveBack();
       reject(signal?.reason);
     };
-    id = call.ask(request, (body) => {
+    id = call.ask(request, ({ body }) => {
       signal?.removeEventListener("abort", onAbort);
       const answered = decodeServiceAnswer(body);
       if ("error" in answered) reject(decode(answered.error));

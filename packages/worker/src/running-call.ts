@@ -1,4 +1,11 @@
-import { type Batch, type BatchCall, type CallContext, encodeRequest, type Request } from "@millrace/broker";
+import {
+  type Batch,
+  type BatchCall,
+  type CallAnswer,
+  type CallContext,
+  encodeRequest,
+  type Request,
+} from "@millrace/broker";
 import type { RunnerSession } from "@millrace/core";
 import type { AttemptHost, AttemptInfo, RunningAttempt, RunServices } from "@millrace/core/internal";
 import { NestedSession } from "./nested-session.ts";
@@ -6,6 +13,8 @@ import { remoteServices } from "./remote-services.ts";
 
 /** Sends a request of a call up to its flow's process. `id` 0: nobody waits for an answer. */
 export type SendRequest = (call: RunningCall, id: number, body: Uint8Array) => void;
+
+type OnAnswer = (answer: Pick<CallAnswer, "body" | "value">) => void;
 
 /** A call that runs here, and what it asks of its flow's process meanwhile. */
 export class RunningCall implements AttemptHost {
@@ -19,7 +28,7 @@ export class RunningCall implements AttemptHost {
   readonly #send: SendRequest;
   #services: RunServices | undefined;
   #asked = 0;
-  #waiting: Map<number, (body: Uint8Array) => void> | undefined;
+  #waiting: Map<number, OnAnswer> | undefined;
   #onParked: (() => void) | undefined;
   #drop: (() => void) | undefined;
 
@@ -68,7 +77,7 @@ export class RunningCall implements AttemptHost {
   }
 
   /** @returns the number of the request, by which `tell({ type: "cancel" })` names it */
-  ask(request: Request, onAnswer: (body: Uint8Array) => void): number {
+  ask(request: Request, onAnswer: OnAnswer): number {
     const id = ++this.#asked;
     this.#waiting ??= new Map();
     this.#waiting.set(id, onAnswer);
@@ -83,10 +92,10 @@ export class RunningCall implements AttemptHost {
     this.#send(this, 0, encodeRequest(request));
   }
 
-  answered(id: number, body: Uint8Array): void {
-    const onAnswer = this.#waiting?.get(id);
+  answered(answer: CallAnswer): void {
+    const onAnswer = this.#waiting?.get(answer.id);
     if (onAnswer === undefined) return;
-    this.#waiting?.delete(id);
-    onAnswer(body);
+    this.#waiting?.delete(answer.id);
+    onAnswer(answer);
   }
 }

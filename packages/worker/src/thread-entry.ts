@@ -1,4 +1,4 @@
-import { decodeBatch } from "@millrace/broker/messages";
+import { type Batch, decodeBatch } from "@millrace/broker/messages";
 import { logTo, setLogLevel } from "@millrace/core";
 import {
   activeContext,
@@ -50,8 +50,9 @@ export default function serve({
     onDeferred: (call) => post({ type: "deferred", call }),
     onGoesOn: (call) => post({ type: "goes-on", call }),
     onEnded: (call) => post({ type: "ended", call }),
-    send: ({ bytes }) => {
-      post(new Uint8Array(bytes)); // The encoder's memory is shared by many messages, and all of it would be cloned.
+    send: ({ bytes, attachments = [] }) => {
+      const own = new Uint8Array(bytes); // The encoder's memory is shared by many messages, and all of it would be cloned.
+      post(attachments.length === 0 ? own : { type: "report", bytes: own, attachments });
     },
     takeLogs: () => lines.take(),
   });
@@ -67,16 +68,17 @@ export default function serve({
   process.on("uncaughtException", onFloatingError);
   // A call that ends the thread with process.exit: what it logged, and what ended before it, still goes out.
   process.on("exit", () => runner.flush());
+  const accept = (chunk: Batch) => {
+    setLogLevel(chunk.logLevel);
+    runner.accept(chunk);
+  };
   return new Promise((resolve) => {
     port.on("close", () => resolve());
     port.on("message", (message: ToThread) => {
-      if (message instanceof Uint8Array) {
-        const chunk = decodeBatch(message);
-        setLogLevel(chunk.logLevel);
-        runner.accept(chunk);
-      } else if (message.type === "cancel") runner.cancel(message.batchId, message.sequence);
-      else if (message.type === "answer")
-        runner.answer(message.batchId, message.sequence, message.id, message.body);
+      if (message instanceof Uint8Array) accept(decodeBatch(message));
+      else if (message.type === "chunk") accept(decodeBatch(message.bytes, message.attachments));
+      else if (message.type === "cancel") runner.cancel(message.batchId, message.sequence);
+      else if (message.type === "answer") runner.answer(message);
       shared.hasHeard();
     });
     Promise.all(modules.map((module) => loader.preload(module))).then(

@@ -5,6 +5,7 @@ import {
   Durations,
   decodeReport,
   type EncodedReport,
+  type FetchValue,
   Queue,
   type Report,
 } from "@millrace/broker";
@@ -26,6 +27,7 @@ import { AHEAD_MS, planChunk } from "./thread-plan.ts";
 import type { Overdue, ThreadSlot } from "./thread-slot.ts";
 import { Threads } from "./threads.ts";
 import { tsxOf } from "./typescript-loader.ts";
+import { type ArrivalHandlers, fetchValues } from "./value-arrivals.ts";
 
 export interface ThreadExecutorOptions {
   readonly threads: number;
@@ -56,6 +58,16 @@ export class ThreadExecutor implements Executor {
   readonly #durations = new Durations<string>();
   readonly #changed = new Signal();
   #stuckTimer: NodeJS.Timeout | undefined;
+  readonly #arrivals: ArrivalHandlers = {
+    onReady: (pending) => {
+      this.#ready.push(pending);
+      this.#onChange();
+    },
+    onLost: (pending, { id }) => {
+      this.#endHere([pending], "value-lost", Buffer.from(id));
+      this.#changed.fire();
+    },
+  };
   #isClosed = false;
 
   constructor(options: ThreadExecutorOptions) {
@@ -63,7 +75,7 @@ export class ThreadExecutor implements Executor {
     this.#options = options;
     this.#threads = new Threads({
       onChange: () => this.#onChange(),
-      onReport: (slot, bytes) => this.#onReport(slot, bytes),
+      onReport: (slot, bytes, attachments) => this.#onReport(slot, bytes, attachments),
       onStuck: (call, why) => this.#endOverdue(call, why),
       onDied: (slot, reason) => this.#recover(slot, reason),
     });
@@ -80,9 +92,10 @@ export class ThreadExecutor implements Executor {
     }
   }
 
-  execute(batch: Batch, onReport: Execution["onReport"]): void {
+  execute(batch: Batch, onReport: Execution["onReport"], fetch?: FetchValue): void {
     const execution = openExecution(batch, onReport);
     this.#executions.set(batch.id, execution);
+    if (fetch !== undefined) fetchValues(execution, fetch, this.#arrivals);
     for (const pending of execution.calls.values()) if (pending.waitsFor === 0) this.#ready.push(pending);
     this.#feed();
   }
@@ -209,8 +222,8 @@ export class ThreadExecutor implements Executor {
 
   // ---- In --------------------------------------------------------------------------------------------------------
 
-  #onReport(slot: ThreadSlot, bytes: Uint8Array): void {
-    const report = decodeReport(bytes);
+  #onReport(slot: ThreadSlot, bytes: Uint8Array, attachments: readonly Uint8Array[]): void {
+    const report = decodeReport(bytes, attachments);
     const execution = this.#executions.get(report.batchId);
     slot.reported();
     if (execution === undefined) {
@@ -229,7 +242,7 @@ export class ThreadExecutor implements Executor {
         const pending = execution.calls.get(sequence);
         if (pending !== undefined) slot.ended(pending);
       }
-      this.#forward(execution, withoutStrays({ report, bytes }, execution));
+      this.#forward(execution, withoutStrays({ report, bytes, attachments }, execution));
     }
     this.#threads.emptied(slot);
     this.#onChange();
@@ -268,8 +281,8 @@ export class ThreadExecutor implements Executor {
   }
 
   /** Ends calls that no thread will end. */
-  #endHere(calls: readonly PendingCall[], kind: CallOutcome["kind"], error?: Error): void {
-    const payload = error === undefined ? new Uint8Array() : encode(error);
+  #endHere(calls: readonly PendingCall[], kind: CallOutcome["kind"], why?: Error | Uint8Array): void {
+    const payload = why instanceof Error ? encode(why) : (why ?? new Uint8Array());
     for (const execution of new Set(calls.map(({ execution }) => execution))) {
       const outcomes = calls
         .filter((pending) => pending.execution === execution && execution.calls.has(pending.call.sequence))

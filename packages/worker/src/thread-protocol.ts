@@ -27,6 +27,7 @@ export type ToThread =
   | ({ readonly type: "answer" } & CallAnswer)
   /** Nothing is to be done: that it was heard says that the thread does not compute. */
   | { readonly type: "ping" }
+  | ({ readonly type: "chunk" } & WithAttachments)
   | Uint8Array;
 
 /**
@@ -38,7 +39,14 @@ export type FromThread =
   | { readonly type: "ready" | "passed-over" }
   | { readonly type: "failed"; readonly error: Uint8Array }
   | { readonly type: "goes-on" | "ended" | "deferred"; readonly call: number }
+  | ({ readonly type: "report" } & WithAttachments)
   | Uint8Array;
+
+/** A chunk or a report with large values, which are in shared memory: nothing of them is copied. */
+interface WithAttachments {
+  readonly bytes: Uint8Array;
+  readonly attachments: readonly Uint8Array[];
+}
 
 /**
  * How long a function may go on after its time was over or it was cancelled, before its thread is ended or gets no more

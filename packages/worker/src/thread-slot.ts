@@ -12,7 +12,7 @@ export interface SlotHandlers {
   readonly onReady: () => void;
   /** A call waits, and keeps the thread from nothing. */
   readonly onDeferred: () => void;
-  readonly onReport: (bytes: Uint8Array) => void;
+  readonly onReport: (bytes: Uint8Array, attachments: readonly Uint8Array[]) => void;
   /**
    * The call should have ended, and the thread, which computes, has not heard of it. `isGuilty`: it is the call itself that
    * computes, as far as one can tell, and not another beside it.
@@ -68,7 +68,8 @@ export class ThreadSlot {
     this.ready = new Promise((resolve, reject) => {
       this.failStart = reject;
       this.#receive = (message) => {
-        if (message instanceof Uint8Array) handlers.onReport(message);
+        if (message instanceof Uint8Array) handlers.onReport(message, NO_ATTACHMENTS);
+        else if (message.type === "report") handlers.onReport(message.bytes, message.attachments);
         else if (message.type === "failed") reject(decode(message.error));
         else if (message.type === "goes-on") this.#goesOn(message.call);
         else if (message.type === "ended") this.#hasEnded(message.call);
@@ -122,10 +123,14 @@ export class ThreadSlot {
       this.inFlight.add(call);
       this.#count(call, 1);
     }
-    const chunk = calls.map(({ call, inputs, after }) =>
-      inputs === call.inputs && after === call.after ? call : { ...call, inputs, after },
+    const chunk = calls.map(({ call, args, inputs, after }) =>
+      args === call.args && inputs === call.inputs && after === call.after
+        ? call
+        : { ...call, args, argsReference: undefined, inputs, after },
     );
-    this.#tell(new Uint8Array(encodeBatch({ ...batch, calls: chunk }))); // A copy, and cloned: see thread-entry.ts.
+    const attachments: Uint8Array[] = [];
+    const bytes = new Uint8Array(encodeBatch({ ...batch, calls: chunk }, attachments)); // A copy, and cloned: see thread-entry.ts.
+    this.#tell(attachments.length === 0 ? bytes : { type: "chunk", bytes, attachments });
     if (batch.tasks.some(({ timeoutSeconds }) => timeoutSeconds > 0)) this.#watchLimits();
   }
 
@@ -326,6 +331,8 @@ export class ThreadSlot {
     }, waitMs ?? leftMs);
   }
 }
+
+const NO_ATTACHMENTS: readonly Uint8Array[] = [];
 
 function hasLimit({ timeoutSeconds }: PendingCall): boolean {
   return timeoutSeconds > 0;

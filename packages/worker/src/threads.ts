@@ -13,7 +13,7 @@ const THREAD_ENTRY = fileURLToPath(new URL("../dist/thread-bootstrap.cjs", impor
 export interface ThreadsHandlers {
   /** A thread has begun to take calls, or is to take no more. */
   readonly onChange: () => void;
-  readonly onReport: (slot: ThreadSlot, bytes: Uint8Array) => void;
+  readonly onReport: (slot: ThreadSlot, bytes: Uint8Array, attachments: readonly Uint8Array[]) => void;
   /** See SlotHandlers.onStuck. */
   readonly onStuck: (call: PendingCall, why: Overdue) => void;
   /** The thread is dead, and another takes its place; its calls are to be recovered. */
@@ -84,7 +84,7 @@ export class Threads {
     const slot: ThreadSlot = new ThreadSlot({
       onReady: () => this.#handlers.onChange(),
       onDeferred: () => this.#handlers.onChange(),
-      onReport: (bytes) => this.#handlers.onReport(slot, bytes),
+      onReport: (bytes, attachments) => this.#handlers.onReport(slot, bytes, attachments),
       onStuck: (call, why, isGuilty) => {
         this.#handlers.onStuck(call, why);
         if (isGuilty) slot.kill.abort();

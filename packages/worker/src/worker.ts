@@ -90,10 +90,14 @@ export class Worker {
   }
 
   #execute(delivery: Delivery): void {
-    this.#executor.execute(delivery.batch, (report, isLast) => {
-      delivery.report(report);
-      if (isLast) delivery.finish();
-    });
+    this.#executor.execute(
+      delivery.batch,
+      (report, isLast) => {
+        delivery.report(report);
+        if (isLast) delivery.finish();
+      },
+      delivery.fetch,
+    );
     const cancelled = this.#early.of(delivery.batch.id);
     if (cancelled !== undefined) this.#executor.cancel(delivery.batch.id, cancelled);
   }

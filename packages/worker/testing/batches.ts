@@ -6,6 +6,7 @@ import {
   decodeRequest,
   type EncodedReport,
   encodeOutcome,
+  type FetchValue,
   type Request,
 } from "@millrace/broker";
 import { TaskFuture } from "@millrace/core";
@@ -106,11 +107,11 @@ export class Execution {
   readonly #executor: Executor;
   #isOver = false;
 
-  constructor(executor: Executor, batch: Batch) {
+  constructor(executor: Executor, batch: Batch, fetch?: FetchValue) {
     this.batch = batch;
     this.#executor = executor;
     this.outcomes = new Promise((resolve, reject) => {
-      executor.execute(batch, ({ report }, isLast) => {
+      const onReport = ({ report }: EncodedReport, isLast: boolean) => {
         this.#take(batch, report);
         if (!isLast) return;
         this.#isOver = true;
@@ -119,7 +120,8 @@ export class Execution {
         if (this.#problems.length > 0)
           reject(new Error(`Expected each call once, got ${this.#problems.join(", ")}.`));
         else resolve(batch.calls.map(({ sequence }) => this.#ended.get(sequence)!));
-      });
+      };
+      executor.execute(batch, onReport, fetch);
     });
   }
 
@@ -140,8 +142,8 @@ export class Execution {
 
   /** Answers a request with a value that a call has returned. */
   answer({ sequence, id }: CallRequest, value: unknown): void {
-    const body = encodeOutcome({ kind: "returned", payload: encode(value) });
-    this.#executor.answer({ batchId: this.batch.id, sequence, id, body });
+    const answered = encodeOutcome({ kind: "returned", payload: encode(value) });
+    this.#executor.answer({ batchId: this.batch.id, sequence, id, ...answered });
   }
 
   cancel(...sequences: number[]): void {
@@ -173,7 +175,8 @@ export class Execution {
     this.reports.push(report);
     for (const { sequence, kind, payload } of report.outcomes) {
       if (this.#ended.has(sequence)) this.#problems.push(`call ${sequence} twice`);
-      this.#ended.set(sequence, { kind, value: payload.length === 0 ? undefined : decode(payload) });
+      const isEncoded = payload.length > 0 && kind !== "value-lost";
+      this.#ended.set(sequence, { kind, value: isEncoded ? decode(payload) : undefined });
       this.order.push(sequence);
     }
     this.#conditions.changed();

@@ -6,6 +6,7 @@ import { batchOf, type CallOf, Execution, FIXTURES, run } from "./batches.ts";
 import { describeEarlyEndings } from "./executor-endings.contract.ts";
 import { describeGraphs } from "./executor-graphs.contract.ts";
 import { describeNesting } from "./executor-nesting.contract.ts";
+import { describeValues } from "./executor-values.contract.ts";
 import { FileGate } from "./file-gate.ts";
 
 /** What every executor keeps to, wherever it runs the calls. `make` gives one that is not started. */
@@ -195,6 +196,7 @@ export function executorContract(
     describeEarlyEndings(harness);
     describeNesting(harness);
     describeGraphs(harness);
+    describeValues(harness);
 
     describe("calls that await something", () => {
       const withDefaults = async (use: (other: Executor) => Promise<void>) => {

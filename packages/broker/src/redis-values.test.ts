@@ -1,0 +1,121 @@
+import { expect, inject, onTestFinished, test } from "vitest";
+import { uniqueNamespace } from "../../../test/support/namespace.ts";
+import { until } from "../../../test/support/until.ts";
+import { inSharedMemory } from "./call-values.ts";
+import { type Keys, keysOf } from "./keys.ts";
+import { encodeReport, type Report } from "./messages.ts";
+import { connectRedis, type Redis } from "./redis-connection.ts";
+import { RedisValues } from "./redis-values.ts";
+import { ReportSender } from "./report-sender.ts";
+import { WorkerValues } from "./worker-values.ts";
+
+const BYTES = inSharedMemory(new Uint8Array(100_000).fill(5));
+const reference = { runnerId: "runner", id: "a", sizeBytes: BYTES.length };
+
+interface Setup {
+  readonly redis: Redis;
+  readonly keys: Keys;
+  readonly store: RedisValues;
+}
+
+async function setUp(): Promise<Setup> {
+  const redis = await connectRedis(inject("redisUrl"));
+  const keys = keysOf(uniqueNamespace());
+  const store = new RedisValues(redis, keys);
+  onTestFinished(async () => {
+    await redis.del(keys.values("runner"), keys.replies("runner"));
+    store.close();
+    redis.disconnect();
+  });
+  return { redis, keys, store };
+}
+
+test("a value is read as it was written, in shared memory, until it is removed", async () => {
+  const { store } = await setUp();
+  expect(await store.read(reference)).toBeUndefined();
+  await store.write(reference, BYTES);
+  const read = await store.read(reference);
+  expect(read).toEqual(BYTES);
+  expect(read?.buffer).toBeInstanceOf(SharedArrayBuffer);
+  store.remove(reference);
+  await until("it is removed", async () => (await store.read(reference)) === undefined);
+});
+
+test("no value is without a time to live, and each write renews it", async () => {
+  const { redis, keys, store } = await setUp();
+  await store.write(reference, BYTES);
+  const key = keys.values("runner");
+  expect(await redis.pttl(key)).toBeGreaterThan(0);
+  await redis.pexpire(key, 5_000);
+  await store.write({ ...reference, id: "b" }, BYTES);
+  expect(await redis.pttl(key)).toBeGreaterThan(5_000);
+  await redis.pexpire(key, 5_000);
+  await store.renew("runner");
+  expect(await redis.pttl(key)).toBeGreaterThan(5_000);
+});
+
+test("all values of a runner go with it, also those that are being written", async () => {
+  const { redis, keys, store } = await setUp();
+  const writing = store.write(reference, BYTES);
+  expect(store.written).toBeDefined();
+  await store.removeAll("runner");
+  await writing;
+  expect(store.written).toBeUndefined();
+  expect(await redis.exists(keys.values("runner"))).toBe(0);
+});
+
+test("writing says what Redis does not take", async () => {
+  const { redis, keys, store } = await setUp();
+  await redis.set(keys.values("runner"), "no hash");
+  await expect(store.write(reference, BYTES)).rejects.toThrow("WRONGTYPE");
+});
+
+function largeReport(): { report: Report; bytes: Uint8Array; attachments: Uint8Array[] } {
+  const report: Report = {
+    batchId: "runner.1",
+    outcomes: [{ sequence: 0, kind: "returned", durationMicros: 1, payload: BYTES }],
+    ...{ logs: "", requests: [], parked: [], workerId: "" },
+  };
+  const attachments: Uint8Array[] = [];
+  return { report, bytes: encodeReport(report, attachments), attachments };
+}
+
+function senderOf({ redis, keys, store }: Setup): ReportSender {
+  const values = new WorkerValues(store);
+  return new ReportSender({ redis, replies: keys.replies("runner"), runnerId: "runner", store, values });
+}
+
+test("reports stay in their order, also behind one whose value is being written", async () => {
+  const setup = await setUp();
+  const { redis, keys } = setup;
+  await redis.xadd(keys.replies("runner"), "*", "r", "");
+  const sender = senderOf(setup);
+  const small = { report: { ...largeReport().report, outcomes: [] }, bytes: Buffer.from("small") };
+  sender.send(largeReport());
+  sender.send(small);
+  await sender.sending;
+  const entries = await redis.xrangeBuffer(keys.replies("runner"), "-", "+");
+  expect(entries.at(-1)?.[1][1]?.toString()).toBe("small");
+  expect(entries[1]?.[1][1]?.length).toBeLessThan(1_000);
+  expect(await redis.hlen(keys.values("runner"))).toBe(1);
+});
+
+test("what was written for a runner that is gone is taken away again", async () => {
+  const setup = await setUp();
+  const sender = senderOf(setup);
+  sender.send(largeReport());
+  await sender.sending;
+  await until("it is gone", async () => (await setup.redis.exists(setup.keys.values("runner"))) === 0);
+});
+
+test("a value that cannot be kept travels in the report", async () => {
+  const setup = await setUp();
+  const { redis, keys } = setup;
+  await redis.xadd(keys.replies("runner"), "*", "r", "");
+  await redis.set(keys.values("runner"), "no hash");
+  const sender = senderOf(setup);
+  sender.send(largeReport());
+  await sender.sending;
+  const [, entry] = await redis.xrangeBuffer(keys.replies("runner"), "-", "+");
+  expect(entry?.[1][1]?.length).toBeGreaterThan(BYTES.length);
+});

@@ -1,0 +1,78 @@
+import { randomUUID } from "node:crypto";
+import { INLINE_LIMIT_BYTES } from "./call-values.ts";
+import { type CallOutcome, type EncodedReport, encodeReport } from "./messages.ts";
+import type { Redis } from "./redis-connection.ts";
+import { appendToStream } from "./stream-reader.ts";
+import type { ValueStore } from "./value-store.ts";
+import type { WorkerValues } from "./worker-values.ts";
+
+export interface ReportSenderOptions {
+  readonly redis: Redis;
+  /** The runner's stream. */
+  readonly replies: string;
+  readonly runnerId: string;
+  readonly store: ValueStore;
+  readonly values: WorkerValues;
+}
+
+/**
+ * Sends the reports of one delivery, in their order. A report with large values waits until these are kept, which another
+ * connection does, and those behind it wait with it.
+ */
+export class ReportSender {
+  readonly #options: ReportSenderOptions;
+  /** Resolves when all reports are sent; undefined: they are. */
+  sending: Promise<void> | undefined;
+
+  constructor(options: ReportSenderOptions) {
+    this.#options = options;
+  }
+
+  send(report: EncodedReport): void {
+    const { attachments = [] } = report;
+    if (attachments.length === 0 && this.sending === undefined) {
+      void this.#append(report.bytes);
+      return;
+    }
+    const sending: Promise<void> = Promise.all([this.#withReferences(report), this.sending])
+      .then(([kept]) => this.#appendWithValues(kept))
+      .then(() => {
+        if (this.sending === sending) this.sending = undefined;
+      });
+    this.sending = sending;
+  }
+
+  async #appendWithValues({ bytes, outcomes }: { bytes: Uint8Array; outcomes: readonly CallOutcome[] }) {
+    if (await this.#append(bytes)) return;
+    // The runner is gone, and so are its values, but for what was written only now.
+    for (const { reference } of outcomes) if (reference !== undefined) this.#options.store.remove(reference);
+  }
+
+  async #append(bytes: Uint8Array): Promise<boolean> {
+    const { redis, replies } = this.#options;
+    return await appendToStream(redis, replies, bytes).catch(() => true);
+  }
+
+  async #withReferences({ report, bytes, attachments = [] }: EncodedReport) {
+    if (attachments.length === 0) return { bytes, outcomes: [] };
+    const outcomes = await Promise.all(report.outcomes.map((outcome) => this.#withReference(outcome)));
+    return { bytes: encodeReport({ ...report, outcomes }), outcomes };
+  }
+
+  /** What cannot be kept travels as it is: better late than never. */
+  async #withReference(outcome: CallOutcome): Promise<CallOutcome> {
+    const { kind, payload } = outcome;
+    if (kind !== "returned" || payload.length <= INLINE_LIMIT_BYTES) return outcome;
+    const { store, values, runnerId } = this.#options;
+    const reference = { runnerId, id: randomUUID(), sizeBytes: payload.length };
+    values.keep(reference, payload);
+    try {
+      await store.write(reference, payload);
+    } catch {
+      return outcome;
+    }
+    return { ...outcome, payload: NOTHING, reference };
+  }
+}
+
+const NOTHING = new Uint8Array();
