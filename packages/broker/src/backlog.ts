@@ -1,4 +1,4 @@
-import { Queue } from "./queue.ts";
+import { Queue } from "@millrace/core/internal";
 
 /** What waits: a higher priority first, and first in, first out among equals. */
 export class Backlog<T> {

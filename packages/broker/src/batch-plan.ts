@@ -28,7 +28,7 @@ const LONG_BACKLOG_FACTOR = 5;
 const BATCHES_PER_SHARE = 4;
 
 /** Batches of work per thread that may be outstanding: one being done, one behind it so that no thread waits for the next. */
-const WINDOW_BATCHES = 2;
+export const WINDOW_BATCHES = 2;
 
 /**
  * Ready calls of a graph stay together when that costs less time than the ways through the broker, 2.5 to 4 ms for each

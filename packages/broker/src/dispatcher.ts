@@ -1,5 +1,5 @@
 import { type Call, type UpstreamRun, WorkerLostError } from "@millrace/core";
-import { type TaskDefinition, writeLogLine } from "@millrace/core/internal";
+import { type Queue, type TaskDefinition, writeLogLine } from "@millrace/core/internal";
 import { BatchBuilder } from "./batch-builder.ts";
 import { costMs, DEFAULT_BATCH_MS, planBatch } from "./batch-plan.ts";
 import { type Broker, type Capacity, DEFAULT_QUEUE, type RunnerLink } from "./broker.ts";
@@ -12,8 +12,8 @@ import { NestedCalls } from "./nested-calls.ts";
 import { NoWorkersWatch } from "./no-workers-watch.ts";
 import { decodeError, type RawOutcome } from "./outcomes.ts";
 import { Outstanding } from "./outstanding.ts";
-import type { Queue } from "./queue.ts";
 import { type EndedCall, RemadeEntry } from "./remade-entry.ts";
+import { streamWindow } from "./stream-window.ts";
 import { growBatch } from "./subgraph.ts";
 import { Values } from "./values.ts";
 import { Waiting } from "./waiting.ts";
@@ -120,6 +120,11 @@ export class Dispatcher {
       above.dependents ??= [];
       above.dependents.push(entry);
     }
+  }
+
+  /** @see RunnerSession.windowFor */
+  windowFor(task: TaskDefinition): number {
+    return streamWindow(this.#capacity.slots, this.#batchMs, this.#durations.expectedMs(task));
   }
 
   /** @see RunnerSession.cancel */

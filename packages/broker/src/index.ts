@@ -37,7 +37,6 @@ export {
   type TaskReference,
 } from "./messages.ts";
 export { encodeError, type RawOutcome, toOutcome, toRaw } from "./outcomes.ts";
-export { Queue } from "./queue.ts";
 export {
   decodeOutcome,
   decodeRequest,

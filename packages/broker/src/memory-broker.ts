@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { Queue } from "@millrace/core/internal";
 import type {
   Broker,
   Capacity,
@@ -10,7 +11,6 @@ import type {
   WorkerLink,
 } from "./broker.ts";
 import type { Batch, CallAnswer, EncodedReport } from "./messages.ts";
-import { Queue } from "./queue.ts";
 
 /**
  * The broker within one process: the embedded mode needs nothing but Node. Batches and reports are handed

@@ -1,5 +1,5 @@
 import { NotEncodableError, type Outcome, State } from "@millrace/core";
-import { decode, EncodedValue, encode } from "@millrace/core/internal";
+import { decode, EncodedValue, encode, receivedValue } from "@millrace/core/internal";
 import { inSharedMemory } from "./call-values.ts";
 import type { CallOutcome } from "./messages.ts";
 
@@ -45,7 +45,7 @@ export function encodeError(error: unknown): Uint8Array {
 export function toOutcome({ kind, payload }: RawOutcome): Outcome {
   switch (kind) {
     case "returned":
-      return { type: "returned", value: new EncodedValue(payload) };
+      return { type: "returned", value: receivedValue(payload) };
     case "returned-state":
       return decodedState(payload);
     case "threw":

@@ -1,6 +1,6 @@
+import { Queue } from "@millrace/core/internal";
 import { Backlog } from "./backlog.ts";
 import { type Entry, LocalEntry } from "./entries.ts";
-import { Queue } from "./queue.ts";
 
 /** The calls that could be sent, and wait for room in the window. */
 export class Waiting {

@@ -1,6 +1,7 @@
 import { executeHere, LocalCalls } from "./local-calls.ts";
 import * as rules from "./options.ts";
-import type { Call, RunnerSession, TaskRunner } from "./task-runner.ts";
+import { Queue } from "./queue.ts";
+import { type Call, DEFAULT_WINDOW_CALLS, type RunnerSession, type TaskRunner } from "./task-runner.ts";
 
 export interface ConcurrentTaskRunnerOptions {
   /**
@@ -39,7 +40,7 @@ const SLICE_MS = 5;
 export class ConcurrentSession implements RunnerSession {
   readonly #maxConcurrency: number;
   readonly #calls = new LocalCalls();
-  #queue: Call[] = [];
+  readonly #queue = new Queue<Call>();
   #running = 0;
   #isDraining = false;
   readonly #drain = () => this.#startQueued();
@@ -57,6 +58,11 @@ export class ConcurrentSession implements RunnerSession {
     return this.#calls.cancel(call);
   }
 
+  /** As many again as may run: one that ends has the next behind it. */
+  windowFor(): number {
+    return Math.min(2 * this.#maxConcurrency, DEFAULT_WINDOW_CALLS);
+  }
+
   async close(): Promise<void> {}
 
   #planDrain(): void {
@@ -70,12 +76,11 @@ export class ConcurrentSession implements RunnerSession {
     let started = 0;
     let isOver = false;
     // The queue grows while it is drained: what a call's end makes ready runs in the same slice.
-    while (started < this.#queue.length && this.#running < this.#maxConcurrency && !isOver) {
-      this.#start(this.#queue[started++] as Call);
-      isOver = (started & 31) === 0 && performance.now() > sliceEnd;
+    while (this.#queue.size > 0 && this.#running < this.#maxConcurrency && !isOver) {
+      this.#start(this.#queue.shift() as Call);
+      isOver = (++started & 31) === 0 && performance.now() > sliceEnd;
     }
-    this.#queue = this.#queue.slice(started);
-    if (this.#queue.length > 0 && this.#running < this.#maxConcurrency) setImmediate(this.#drain);
+    if (this.#queue.size > 0 && this.#running < this.#maxConcurrency) setImmediate(this.#drain);
     else this.#isDraining = false;
   }
 
@@ -89,7 +94,7 @@ export class ConcurrentSession implements RunnerSession {
       if (!isCounted) return;
       isCounted = false;
       this.#running--;
-      if (this.#queue.length > 0) this.#planDrain();
+      if (this.#queue.size > 0) this.#planDrain();
     };
     const ended = executeHere(call, this.#calls, openSession, leave);
     if (ended === undefined) return;

@@ -22,6 +22,7 @@ const CLASSES: Record<string, () => errors.MillraceError> = {
   WaitTimeoutError: () => new errors.WaitTimeoutError(1, 2),
   NothingToMapError: () => new errors.NothingToMapError("load"),
   MapLengthError: () => new errors.MapLengthError("load", [1, 2]),
+  MapStreamError: () => new errors.MapStreamError("load", 1, 1),
   NotEncodableError: () => new errors.NotEncodableError("arguments[0].f", "a function", "Send data."),
   DecodeError: () => new errors.DecodeError("a message", "3 bytes"),
   ValueNotLoadedError: () => new errors.ValueNotLoadedError(70_000),

@@ -171,6 +171,18 @@ export class MapLengthError extends MillraceError {
   }
 }
 
+/** `map` was given an async iterable and more that it would take apart. */
+export class MapStreamError extends MillraceError {
+  readonly code = "ERR_MAP_STREAM";
+  constructor(taskName: string, streams: number, iterables: number) {
+    super(
+      `Expected one async iterable as the only argument that "${taskName}".map(...) takes apart, got ${streams} async ` +
+        `and ${iterables} other iterables. Wrap an argument that every call should get whole in unmapped(), or let one ` +
+        `async generator go through them together.`,
+    );
+  }
+}
+
 // ---- Limits and results -------------------------------------------------------------------------------------------
 
 /** More slots were asked for than the limit has, so that they would never be there. */

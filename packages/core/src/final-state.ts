@@ -1,6 +1,7 @@
 import { Quote } from "./annotations.ts";
 import { findDependencies, replaceFutures } from "./dependencies.ts";
 import { TaskFuture } from "./future.ts";
+import { gather } from "./gather.ts";
 import { stateError } from "./run-error.ts";
 import { State } from "./state.ts";
 import { type FinalKind, Tally } from "./tally.ts";
@@ -38,11 +39,13 @@ async function resolveAggregate(
   members: readonly (TaskFuture<unknown> | State)[],
   container: unknown,
 ): Promise<unknown> {
-  const states = await Promise.all(
-    members.map((member) => (member instanceof State ? member : (member.wait() as Promise<State>))),
-  );
-  if (!states.every((state) => state.isCompleted())) return aggregateStates(states, container);
-  return replaceFutures(container, (future) => future.run.value());
+  const runs = members.flatMap((member) => (member instanceof State ? [] : [member.run]));
+  await gather(runs, false);
+  const isCompleted = (member: TaskFuture<unknown> | State) =>
+    member instanceof State ? member.isCompleted() : member.run.finalKind() === "completed";
+  if (members.every(isCompleted)) return replaceFutures(container, (future) => future.run.value());
+  const states = members.map((member) => (member instanceof State ? member : member.state));
+  return aggregateStates(states, container);
 }
 
 async function resolveNested(value: unknown, futures: readonly TaskFuture<unknown>[]): Promise<unknown> {

@@ -1,3 +1,4 @@
+import { gather } from "./gather.ts";
 import { Input } from "./input.ts";
 import type { State } from "./state.ts";
 import type { TaskRun } from "./task-run.ts";
@@ -63,6 +64,12 @@ export class TaskFuture<R> extends Input implements PromiseLike<R> {
   }
 }
 
+/**
+ * A future as a `for await` loop over futures gives it: the same object, typed without `then`. For `await` and so for
+ * TypeScript, a loop over futures is one over their values; these loops are not.
+ */
+export type LoopFuture<R> = Pick<TaskFuture<R>, "taskRunId" | "state" | "wait" | "result" | "cancel">;
+
 /** An array of futures, in the order of the input, with what one wants of all of them. */
 export class TaskFutureList<R> extends Array<TaskFuture<R>> {
   /** `list.map(...)` and its like give plain arrays: their elements need not be futures. */
@@ -72,13 +79,15 @@ export class TaskFutureList<R> extends Array<TaskFuture<R>> {
 
   /** The values in order. Rejects as soon as one run fails, with its error; the others go on. */
   results(): Promise<R[]> {
-    const results = Promise.all(Array.from(this, (future) => future.result()));
+    const runs = Array.from(this, ({ run }) => run);
+    const results = gather(runs, true).then(() => runs.map((run) => run.value() as R));
     results.catch(() => {}); // Nobody need await it, as with a single future's.
     return results;
   }
 
   /** The final states in order, once all runs are final. Never rejects. */
   wait(): Promise<State[]> {
-    return Promise.all(Array.from(this, (future) => future.wait() as Promise<State>));
+    const runs = Array.from(this, ({ run }) => run);
+    return gather(runs, false).then(() => runs.map((run) => run.state()));
   }
 }

@@ -17,7 +17,8 @@ export { FileResultStore, type FileResultStoreOptions } from "./file-result-stor
 export { type Flow, flow } from "./flow.ts";
 export type { FlowCallOptions, FlowOptions } from "./flow-options.ts";
 export { FlowRun } from "./flow-run.ts";
-export { TaskFuture, TaskFutureList } from "./future.ts";
+export { type LoopFuture, TaskFuture, TaskFutureList } from "./future.ts";
+export { TaskFutureStream } from "./future-stream.ts";
 export type { FlowRunInfo, Hook, TaskRunInfo } from "./hooks.ts";
 export { isLimit, type Limit, type Limiter, type SlotRequest, type Slots } from "./limiter.ts";
 export { getRunLogger, type LogDestination, type Logger, logTo, setLogLevel } from "./logger.ts";
@@ -44,4 +45,4 @@ export { taskInputHash } from "./task-input-hash.ts";
 export type { TaskCallOptions, TaskOptions } from "./task-options.ts";
 export type { Call, Outcome, RunnerSession, TaskRunner, UpstreamRun } from "./task-runner.ts";
 export type { ArgumentsOrFutures, OrFuture, Resolved } from "./types.ts";
-export { asCompleted, type FinalFuture, type WaitOptions, type WaitResult, wait } from "./waiting.ts";
+export { asCompleted, type WaitOptions, type WaitResult, wait } from "./waiting.ts";

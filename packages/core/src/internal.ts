@@ -19,6 +19,8 @@ export {
   setProjectRoot,
   toModulePath,
 } from "./project-root.ts";
+export { Queue } from "./queue.ts";
+export { receivedValue } from "./received-value.ts";
 export { findTask, registrationModule, taskNames, taskRegistered } from "./registry.ts";
 export { processEvents, type RunEventSink } from "./run-events.ts";
 export type { RunScope, ScopeOwner } from "./run-scope.ts";

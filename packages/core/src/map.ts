@@ -1,7 +1,8 @@
 import { AllowFailure, allowFailure, Quote, quote } from "./annotations.ts";
 import { findDependencies } from "./dependencies.ts";
-import { MapLengthError, NothingToMapError } from "./errors.ts";
+import { MapLengthError, MapStreamError, NothingToMapError } from "./errors.ts";
 import type { TaskFuture } from "./future.ts";
+import type { TaskFutureStream } from "./future-stream.ts";
 import type { OrFuture } from "./types.ts";
 import { WholeInput } from "./whole-input.ts";
 
@@ -28,7 +29,7 @@ export type MapArgument<T> =
 type WholeArgument<T> =
   | Unmapped<OrFuture<T>>
   | TaskFuture<T>
-  | (T extends string ? T : T extends Iterable<unknown> ? never : OrFuture<T>);
+  | (T extends string ? T : T extends Iterable<unknown> | AsyncIterable<unknown> ? never : OrFuture<T>);
 
 export type MapArguments<Args extends readonly unknown[]> = { [K in keyof Args]: MapArgument<Args[K]> };
 
@@ -37,22 +38,77 @@ export type MapArgumentsOrFutures<Args extends readonly unknown[]> = {
   [K in keyof Args]: WholeArgument<Args[K]> | TaskFuture<Iterable<Args[K]>>;
 };
 
+/** As `MapArguments`, with one async iterable, and nothing else that is taken apart. */
+export type MapStreamArguments<Args extends readonly unknown[]> = {
+  [K in keyof Args]: StreamArgument<Args[K]> | WholeArgument<Args[K]>;
+};
+
+type StreamArgument<T> =
+  | AsyncIterable<OrFuture<T>>
+  | AllowFailure<AsyncIterable<T> | TaskFutureStream<T> | Error>
+  | Quote<AsyncIterable<T>>;
+
+/** Is there an async iterable among the arguments? Asked of their types, since a parameter may take anything. */
+export type HasStream<Given extends readonly unknown[]> = true extends {
+  [K in keyof Given]: IsStream<Given[K]>;
+}[number]
+  ? true
+  : false;
+
+type IsStream<T> = 0 extends 1 & T
+  ? false
+  : T extends Iterable<unknown>
+    ? false
+    : T extends
+          | AsyncIterable<unknown>
+          | AllowFailure<AsyncIterable<unknown> | Error>
+          | Quote<AsyncIterable<unknown>>
+      ? true
+      : false;
+
 /**
- * The arguments of each call that `map` makes. Iterables are taken apart, in step; strings, Unmapped values, futures
+ * The arguments of each call that `map` makes, each made when it is asked for. Iterables are taken apart, in step; strings, Unmapped values, futures
  * and everything that is not iterable go to every call.
  *
  * @throws NothingToMapError without an iterable, MapLengthError when iterables differ in length
  */
-export function mapArguments(taskName: string, args: readonly unknown[]): unknown[][] {
+export function* mapArguments(taskName: string, args: readonly unknown[]): Iterable<unknown[]> {
   const columns = args.map((arg) => columnOf(arg));
   const lengths = columns.flatMap((column) => (column === undefined ? [] : [column.length]));
   const length = lengths[0];
   if (length === undefined) throw new NothingToMapError(taskName);
   if (lengths.some((other) => other !== length)) throw new MapLengthError(taskName, lengths);
   const whole = args.map((arg, place) => wholeOf(arg instanceof Unmapped ? arg.value : arg, place, length));
-  return Array.from({ length }, (_, row) =>
-    columns.map((column, index) => (column === undefined ? whole[index] : column[row])),
-  );
+  for (let row = 0; row < length; row++)
+    yield columns.map((column, index) => (column === undefined ? whole[index] : column[row]));
+}
+
+/** What `map` does with an async iterable: it takes its items as there is room for them. */
+export interface StreamedArguments {
+  readonly items: AsyncIterable<unknown>;
+  /** The arguments of the call for this item. */
+  argumentsFor(item: unknown): unknown[];
+}
+
+/**
+ * How the calls are made when one of the arguments is an async iterable; undefined when none is.
+ *
+ * @throws MapStreamError when another argument would be taken apart as well: which of them is longer shows too late
+ */
+export function streamedArguments(taskName: string, args: readonly unknown[]): StreamedArguments | undefined {
+  const streams = args.filter(isStreamed).length;
+  if (streams === 0) return undefined;
+  const iterables = args.filter(isTakenApart).length;
+  if (streams + iterables > 1) throw new MapStreamError(taskName, streams, iterables);
+  const place = args.findIndex(isStreamed);
+  const stream = args[place];
+  const annotate =
+    stream instanceof AllowFailure ? allowFailure : stream instanceof Quote ? quote : undefined;
+  const whole = args.map((arg) => (arg instanceof Unmapped ? arg.value : arg));
+  return {
+    items: annotated(stream) as AsyncIterable<unknown>,
+    argumentsFor: (item) => whole.with(place, annotate === undefined ? item : annotate(item)),
+  };
 }
 
 /** Strings that are longer are worth being encoded once for all calls; what is in an object, nobody knows before. */
@@ -80,13 +136,27 @@ function columnOf(arg: unknown): unknown[] | undefined {
 
 /** Does `map` take this argument apart, itself or what an annotation holds? */
 export function isTakenApart(arg: unknown): boolean {
-  return isMapped(arg instanceof AllowFailure || arg instanceof Quote ? arg.value : arg);
+  return isMapped(annotated(arg));
+}
+
+function isStreamed(arg: unknown): boolean {
+  const value = annotated(arg);
+  return !isMapped(value) && has(value, Symbol.asyncIterator);
+}
+
+function annotated(arg: unknown): unknown {
+  return arg instanceof AllowFailure || arg instanceof Quote ? arg.value : arg;
 }
 
 function isMapped(arg: unknown): arg is Iterable<unknown> {
+  return has(arg, Symbol.iterator);
+}
+
+/** Is it an object with this method, and not one of ours around it? */
+function has(arg: unknown, method: symbol): boolean {
   return (
     isObject(arg) &&
     !(arg instanceof Unmapped) &&
-    typeof (arg as Partial<Iterable<unknown>>)[Symbol.iterator] === "function"
+    typeof (arg as Record<symbol, unknown>)[method] === "function"
   );
 }

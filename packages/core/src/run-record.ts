@@ -8,7 +8,7 @@ import type { FinalKind } from "./tally.ts";
 
 /** Told once when a run is final. */
 export interface FinalListener {
-  runIsFinal(): void;
+  runIsFinal(run: RunRecord): void;
 }
 
 /**
@@ -23,7 +23,8 @@ export abstract class RunRecord {
   protected timestamp = Date.now();
   /** The value, perhaps still encoded, of a completed run; the error of one that failed. */
   protected payload: unknown;
-  private listeners: FinalListener[] | undefined;
+  /** Mostly there is one, or none. */
+  private listeners: FinalListener | FinalListener[] | undefined;
 
   abstract get taskRunId(): string;
   /** Counts the run out, once it is final and everybody knows. */
@@ -96,6 +97,12 @@ export abstract class RunRecord {
     return payload instanceof EncodedValue || payload instanceof DistantValue ? payload.value() : payload;
   }
 
+  /** What a run that is final has to give. */
+  valueOrThrow(): unknown {
+    if (this.type !== "COMPLETED") throw this.error();
+    return this.value();
+  }
+
   /** For a state, which somebody may look at while many runs are told that one is final: this must not throw. */
   private valueOrError(): unknown {
     try {
@@ -106,15 +113,16 @@ export abstract class RunRecord {
   }
 
   onFinal(listener: FinalListener): void {
-    if (this.listeners === undefined) this.listeners = [listener];
-    else this.listeners.push(listener);
+    if (this.listeners === undefined) this.listeners = listener;
+    else if (Array.isArray(this.listeners)) this.listeners.push(listener);
+    else this.listeners = [this.listeners, listener];
   }
 
   result(): Promise<unknown> {
     const result = new Promise((resolve, reject) => {
       const give = () => {
         try {
-          resolve(this.value());
+          resolve(this.valueOrThrow());
         } catch (error) {
           reject(error);
         }
@@ -187,7 +195,8 @@ export abstract class RunRecord {
   private tellListeners(): void {
     const { listeners } = this;
     this.listeners = undefined;
-    if (listeners !== undefined) for (const listener of listeners) listener.runIsFinal();
+    if (Array.isArray(listeners)) for (const listener of listeners) listener.runIsFinal(this);
+    else listeners?.runIsFinal(this);
     this.leave();
   }
 }

@@ -18,8 +18,10 @@ export interface ScopeOwner {
   isWithin(run: object): boolean;
 }
 
-/** A run that a scope answers for. */
+/** A run that a scope answers for. The open ones of a scope are a chain through them: see `opened`. */
 export interface ScopeMember {
+  openedBefore: ScopeMember | undefined;
+  openedAfter: ScopeMember | undefined;
   /** Ends it early, soon. Without effect on one that is final. */
   cancel(message: string): void;
 }
@@ -40,7 +42,8 @@ export class RunScope implements CallScope {
   ended = false;
   /** Set once the scope is cancelled. */
   cancelMessage: string | undefined;
-  readonly #open = new Set<ScopeMember>();
+  #open = 0;
+  #lastOpened: ScopeMember | undefined;
   /** Work that is no run, and may make some. */
   #pending = 0;
   #made = 0;
@@ -59,14 +62,23 @@ export class RunScope implements CallScope {
     return this.positions === undefined ? this.#made++ : this.positions.nextNumber();
   }
 
-  /** Counts a new run in. */
+  /** Counts a new run in. A chain and not a Set, which holds 16.7 million at most, and stands still as it grows. */
   opened(run: ScopeMember): void {
-    this.#open.add(run);
+    this.#open++;
+    run.openedBefore = this.#lastOpened;
+    if (this.#lastOpened !== undefined) this.#lastOpened.openedAfter = run;
+    this.#lastOpened = run;
   }
 
   /** Counts a run out: it is final. */
   closed(run: ScopeMember): void {
-    this.#open.delete(run);
+    const { openedBefore, openedAfter } = run;
+    if (openedBefore !== undefined) openedBefore.openedAfter = openedAfter;
+    if (openedAfter !== undefined) openedAfter.openedBefore = openedBefore;
+    else this.#lastOpened = openedBefore;
+    run.openedBefore = undefined;
+    run.openedAfter = undefined;
+    this.#open--;
     this.#wakeWhenIdle();
   }
 
@@ -85,12 +97,14 @@ export class RunScope implements CallScope {
   cancel(message: string): void {
     this.ended = true;
     this.cancelMessage = message;
-    for (const run of this.#open) run.cancel(message);
+    const open: ScopeMember[] = [];
+    for (let run = this.#lastOpened; run !== undefined; run = run.openedBefore) open.push(run);
+    for (const run of open.reverse()) run.cancel(message);
   }
 
   /** Resolves when no run made here is unfinished; from that moment on, none can be made. */
   async end(): Promise<void> {
-    while (this.#open.size + this.#pending > 0) {
+    while (this.#open + this.#pending > 0) {
       await new Promise<void>((resolve) => {
         this.#idle.push(resolve);
       });
@@ -99,7 +113,7 @@ export class RunScope implements CallScope {
   }
 
   #wakeWhenIdle(): void {
-    if (this.#idle.length === 0 || this.#open.size + this.#pending > 0) return;
+    if (this.#idle.length === 0 || this.#open + this.#pending > 0) return;
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 }

@@ -1,4 +1,5 @@
 import { executeHere, LocalCalls } from "./local-calls.ts";
+import { Queue } from "./queue.ts";
 import type { Call, RunnerSession, TaskRunner } from "./task-runner.ts";
 
 /**
@@ -15,7 +16,7 @@ export class SequentialTaskRunner implements TaskRunner {
 
 class SequentialSession implements RunnerSession {
   readonly #calls = new LocalCalls();
-  #queue: Call[] = [];
+  readonly #queue = new Queue<Call>();
   #isRunning = false;
 
   submit(call: Call): void {
@@ -29,20 +30,22 @@ class SequentialSession implements RunnerSession {
     return this.#calls.cancel(call);
   }
 
+  /** One runs, and one waits. */
+  windowFor(): number {
+    return 2;
+  }
+
   async close(): Promise<void> {}
 
   async #run(): Promise<void> {
-    while (this.#queue.length > 0) {
-      const calls = this.#queue;
-      this.#queue = [];
-      for (const call of calls) {
-        await new Promise<void>((resolve) => {
-          const ended = executeHere(call, this.#calls, openSession, resolve);
-          if (ended === undefined) resolve();
-          else void ended.then(resolve);
-        });
-        await new Promise(setImmediate); // A long list must not starve timers and sockets.
-      }
+    for (let call = this.#queue.shift(); call !== undefined; call = this.#queue.shift()) {
+      const next = call;
+      await new Promise<void>((resolve) => {
+        const ended = executeHere(next, this.#calls, openSession, resolve);
+        if (ended === undefined) resolve();
+        else void ended.then(resolve);
+      });
+      await new Promise(setImmediate); // A long list must not starve timers and sockets.
     }
     this.#isRunning = false;
   }

@@ -13,6 +13,8 @@ export class Subflow implements ScopeMember, PositionedRun {
   readonly number: number;
   readonly #parent: RunScope;
   readonly #inputs: readonly string[];
+  openedBefore: ScopeMember | undefined;
+  openedAfter: ScopeMember | undefined;
 
   /** @param inputs the task runs that the flow run needs, for observers */
   constructor(parent: RunScope, run: FlowRun<unknown>, inputs: readonly string[]) {

@@ -28,6 +28,8 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
   readonly scope: RunScope;
   readonly tags: readonly string[];
   readonly number: number;
+  openedBefore: ScopeMember | undefined;
+  openedAfter: ScopeMember | undefined;
   attempt = 0;
   private settledAttempt = 0;
   hasInputs = false;

@@ -14,6 +14,9 @@ export interface TaskRunner {
   open(): Promise<RunnerSession>;
 }
 
+/** Calls of a runner that does not say: enough that the cost of an event loop's turn is shared by many. */
+export const DEFAULT_WINDOW_CALLS = 1000;
+
 /** The runner at work for one flow run. */
 export interface RunnerSession extends SessionServices {
   /**
@@ -41,6 +44,11 @@ export interface RunnerSession extends SessionServices {
    * call is submitted. Left out: none.
    */
   forwards?(value: DistantValue): boolean;
+  /**
+   * How many unfinished calls of the task, at this moment, are enough to keep the runner busy: of an async iterable, `map`
+   * submits so many ahead. 1 or more. Left out: DEFAULT_WINDOW_CALLS.
+   */
+  windowFor?(task: TaskDefinition): number;
   /** Ends the session, when every submitted call has settled. Never rejects; safe to call twice. */
   close(): Promise<void>;
 }

@@ -1,5 +1,7 @@
 import { describe, expectTypeOf, test } from "vitest";
-import type { TaskFuture, TaskFutureList } from "./future.ts";
+import { allowFailure } from "./annotations.ts";
+import type { LoopFuture, TaskFuture, TaskFutureList } from "./future.ts";
+import type { TaskFutureStream } from "./future-stream.ts";
 import { unmapped } from "./map.ts";
 import type { State } from "./state.ts";
 import { Completed } from "./state.ts";
@@ -179,6 +181,44 @@ describe("map", () => {
     pair.map([1]);
     // @ts-expect-error: beside an iterable, a future goes whole to every call, and each takes a string.
     pair.map([1], ids.submit());
+  });
+});
+
+describe("map over an async iterable", () => {
+  const pair = task({ name: "pair" }, (n: number, label: string) => `${label}${n}`);
+  const anything = task({ name: "anything" }, (value: unknown) => value);
+  const reader = task({ name: "reader" }, (rows: AsyncIterable<number>) => rows !== undefined);
+  const rows = async function* () {
+    yield 1;
+  };
+
+  test("gives a stream of futures, and of their values", async () => {
+    expectTypeOf(add.map(rows(), 1)).toEqualTypeOf<TaskFutureStream<number>>();
+    expectTypeOf(pair.map(rows(), "label")).toEqualTypeOf<TaskFutureStream<string>>();
+    expectTypeOf(pair.map(rows(), unmapped("label"))).toEqualTypeOf<TaskFutureStream<string>>();
+    expectTypeOf(anything.map(rows())).toEqualTypeOf<TaskFutureStream<unknown>>();
+    expectTypeOf(anything.map([rows()])).toEqualTypeOf<TaskFutureList<unknown>>();
+    expectTypeOf(reader.map([rows()])).toEqualTypeOf<TaskFutureList<boolean>>();
+    for await (const future of add.map(rows(), 1)) {
+      expectTypeOf(future).toEqualTypeOf<LoopFuture<number>>();
+      expectTypeOf(future.result()).toEqualTypeOf<Promise<number>>();
+      add.submit(future, 1);
+    }
+    for await (const value of add.map(rows(), 1).results()) expectTypeOf(value).toEqualTypeOf<number>();
+  });
+
+  test("which may be mapped over again", () => {
+    expectTypeOf(pair.map(add.map(rows(), 1), "label")).toEqualTypeOf<TaskFutureStream<string>>();
+    expectTypeOf(anything.map(allowFailure(add.map(rows(), 1)))).toEqualTypeOf<TaskFutureStream<unknown>>();
+  });
+
+  test("refuses what does not fit", () => {
+    // @ts-expect-error: the items are numbers, and the second parameter is a string.
+    pair.map(1, rows());
+    // @ts-expect-error: an iterable beside it would be taken apart.
+    pair.map(rows(), ["label"]);
+    // @ts-expect-error: the future in the loop is of a number.
+    pair.map([1], {} as LoopFuture<number>);
   });
 });
 

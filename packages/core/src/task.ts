@@ -4,7 +4,17 @@ import { findDependencies, findDependenciesInArguments, replaceStates } from "./
 import { detachedScope, runDetached } from "./detached.ts";
 import { FlowRunEndedError, InvalidOptionError, MissingContextError, UnnamedError } from "./errors.ts";
 import { TaskFuture, TaskFutureList } from "./future.ts";
-import { isTakenApart, type MapArguments, type MapArgumentsOrFutures, mapArguments } from "./map.ts";
+import { TaskFutureStream } from "./future-stream.ts";
+import {
+  type HasStream,
+  isTakenApart,
+  type MapArguments,
+  type MapArgumentsOrFutures,
+  type MapStreamArguments,
+  mapArguments,
+  type StreamedArguments,
+  streamedArguments,
+} from "./map.ts";
 import * as rules from "./options.ts";
 import { registerTask, registrationModule } from "./registry.ts";
 import type { RunPositions } from "./run-positions.ts";
@@ -19,7 +29,7 @@ import {
   type WaitFor,
 } from "./task-options.ts";
 import { TaskRun } from "./task-run.ts";
-import type { RunnerSession } from "./task-runner.ts";
+import { DEFAULT_WINDOW_CALLS, type RunnerSession } from "./task-runner.ts";
 import type { ArgumentsOrFutures, Resolved } from "./types.ts";
 import { refuseSelfDependency } from "./upstream.ts";
 import { inWorkerMode, never } from "./worker-mode.ts";
@@ -34,7 +44,13 @@ export interface Task<Args extends readonly unknown[], R> {
   readonly name: string;
   /** Starts a run through the flow's task runner, and returns its future at once. @throws MissingContextError, FlowRunEndedError */
   submit(...args: ArgumentsOrFutures<Args>): TaskFuture<R>;
-  /** Submits one run per element of the iterables among the arguments, in step. See `unmapped`. */
+  /**
+   * Submits one run per element of the iterables among the arguments, in step. See `unmapped`; and for an async iterable,
+   * whose elements are submitted as there is room for them, `TaskFutureStream`.
+   */
+  map<Given extends MapStreamArguments<Args>>(
+    ...args: HasStream<Given> extends true ? Given : never
+  ): TaskFutureStream<R>;
   map(...args: MapArguments<Args>): TaskFutureList<R>;
   map(...args: MapArgumentsOrFutures<Args>): Promise<TaskFutureList<R>>;
   /** The same task with other options; 0, false and empty lists override as any value does. */
@@ -79,15 +95,18 @@ function makeTask<Args extends readonly unknown[], R>(
 ): Task<Args, R> {
   const scopeFor = (how: string) =>
     inWorkerMode() && activeContext() === undefined ? IDLE_SCOPE : currentScope(definition.name, how);
-  const submit = (...args: unknown[]) =>
+  const submit = (args: readonly unknown[]) =>
     new TaskFuture<R>(startRun(definition, args, waitFor, scopeFor("submit")));
   const methods = {
-    submit,
+    submit: (...args: unknown[]) => submit(args),
     map: (...args: unknown[]) => {
-      const list = (whole: readonly unknown[]) =>
-        TaskFutureList.from(mapArguments(definition.name, whole), (row) =>
-          submit(...row),
-        ) as TaskFutureList<R>;
+      const streamed = streamedArguments(definition.name, args);
+      if (streamed !== undefined) return stream<R>(definition, streamed, waitFor, scopeFor("map"));
+      const list = (whole: readonly unknown[]) => {
+        const futures = new TaskFutureList<R>();
+        for (const row of mapArguments(definition.name, whole)) futures.push(submit(row));
+        return futures;
+      };
       const isIterableLater = !args.some(isTakenApart) && args.some((arg) => arg instanceof TaskFuture);
       if (!isIterableLater) return list(args);
       const inputs = resolveTopLevel(args);
@@ -123,9 +142,33 @@ function resolveTopLevel(args: readonly unknown[]): Promise<unknown[]> {
 function currentScope(taskName: string, how: string): RunScope {
   const context = activeContext();
   if (context === undefined) throw new MissingContextError(`"${taskName}".${how}()`);
-  const scope = context.scope();
+  return refuseEnded(context.scope(), taskName);
+}
+
+function refuseEnded(scope: RunScope, taskName: string): RunScope {
   if (scope.ended) throw new FlowRunEndedError(taskName, scope.owner.flowRunId);
   return scope;
+}
+
+/** What `map` makes of an async iterable. In a worker that only loads the module, no item of it is ever asked for. */
+function stream<R>(
+  definition: TaskDefinition,
+  { items, argumentsFor }: StreamedArguments,
+  waitFor: WaitFor | undefined,
+  scope: RunScope,
+): TaskFutureStream<R> {
+  const context = activeContext();
+  return new TaskFutureStream<R>({
+    items: scope === IDLE_SCOPE ? { [Symbol.asyncIterator]: () => ({ next: never }) } : items,
+    submit: (item) => {
+      const open = refuseEnded(scope, definition.name);
+      return new TaskFuture<R>(startRun(definition, argumentsFor(item), waitFor, open));
+    },
+    window: () => scope.session.windowFor?.(definition) ?? DEFAULT_WINDOW_CALLS,
+    get signal() {
+      return context?.signal;
+    },
+  });
 }
 
 function startRun(

@@ -1,5 +1,5 @@
 import type { AllowFailure, Quote } from "./annotations.ts";
-import type { TaskFuture } from "./future.ts";
+import type { LoopFuture, TaskFuture } from "./future.ts";
 import type { State } from "./state.ts";
 
 /** Values that arrive as they are: no future can be inside them. */
@@ -20,7 +20,14 @@ type Atom =
   | ((...args: never[]) => unknown);
 
 /** T, a future of T or the state of a run, or a T in which those stand for parts, at any depth. What `submit` takes for a parameter of type T. */
-export type OrFuture<T> = T | TaskFuture<T> | State | AllowFailure<T> | Quote<T> | WithFutures<T>;
+export type OrFuture<T> =
+  | T
+  | TaskFuture<T>
+  | LoopFuture<T>
+  | State
+  | AllowFailure<T>
+  | Quote<T>
+  | WithFutures<T>;
 
 type WithFutures<T> = T extends Atom
   ? never

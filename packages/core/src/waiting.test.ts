@@ -2,8 +2,9 @@ import { expect, it } from "vitest";
 import { type Signal, signal } from "../testing/signal.ts";
 import { InvalidOptionError, WaitTimeoutError } from "./errors.ts";
 import { flow } from "./flow.ts";
+import type { LoopFuture } from "./future.ts";
 import { task } from "./task.ts";
-import { asCompleted, type FinalFuture, wait } from "./waiting.ts";
+import { asCompleted, wait } from "./waiting.ts";
 
 const gates: Record<"a" | "b", Signal<string>> = { a: signal(), b: signal() };
 const gated = task({ name: "gated" }, (name: "a" | "b") => gates[name]);
@@ -41,7 +42,7 @@ it("asCompleted says how many are left when the time is over", async () => {
   await inFlow(async () => {
     const futures = [fail.submit(), gated.submit("a")];
     await futures[0]!.wait();
-    const seen: FinalFuture<string>[] = [];
+    const seen: LoopFuture<string>[] = [];
     const iteration = async () => {
       for await (const future of asCompleted(futures, { timeoutSeconds: 0 })) seen.push(future);
     };

@@ -1,6 +1,7 @@
 import { WaitTimeoutError } from "./errors.ts";
-import type { TaskFuture } from "./future.ts";
+import type { LoopFuture, TaskFuture } from "./future.ts";
 import * as rules from "./options.ts";
+import { Queue } from "./queue.ts";
 
 export interface WaitOptions {
   /** How long to wait at most; 0 looks only at what is final already. Default: for ever. */
@@ -44,12 +45,6 @@ export async function wait<R>(
 }
 
 /**
- * A future as `asCompleted` gives it: the same object, typed without `then`. For `await` and so for TypeScript, a loop
- * over futures is one over their values; this loop is not.
- */
-export type FinalFuture<R> = Pick<TaskFuture<R>, "taskRunId" | "state" | "wait" | "result" | "cancel">;
-
-/**
  * The futures, each once, in the order in which their runs become final: those that are final already first.
  *
  *     for await (const future of asCompleted(futures)) console.log(await future.result());
@@ -59,7 +54,7 @@ export type FinalFuture<R> = Pick<TaskFuture<R>, "taskRunId" | "state" | "wait" 
 export function asCompleted<R>(
   futures: Iterable<TaskFuture<R>>,
   options: WaitOptions = {},
-): AsyncIterable<FinalFuture<R>> {
+): AsyncIterable<LoopFuture<R>> {
   rules.checkOptions("asCompleted()", options, optionRules);
   const all = [...new Set(futures)];
   return { [Symbol.asyncIterator]: () => new Completions(all, options.timeoutSeconds) };
@@ -68,7 +63,7 @@ export function asCompleted<R>(
 /** Written by hand: an async generator would await each future that it yields, and throw at the first failed one. */
 class Completions<R> implements AsyncIterator<TaskFuture<R>> {
   readonly #total: number;
-  readonly #ready: TaskFuture<R>[] = [];
+  readonly #ready = new Queue<TaskFuture<R>>();
   readonly #deadline: number;
   #unfinished: number;
   #wake: (() => void) | undefined;
@@ -79,12 +74,12 @@ class Completions<R> implements AsyncIterator<TaskFuture<R>> {
     this.#deadline = performance.now() + timeoutSeconds * 1000;
     for (const future of futures) {
       if (future.run.isFinal()) this.#ready.push(future);
-      else void future.run.final().then(() => this.#finished(future));
+      else future.run.onFinal({ runIsFinal: () => this.#finished(future) });
     }
   }
 
   async next(): Promise<IteratorResult<TaskFuture<R>>> {
-    while (this.#ready.length === 0 && this.#unfinished > 0) await this.#nextCompletion();
+    while (this.#ready.size === 0 && this.#unfinished > 0) await this.#nextCompletion();
     const value = this.#ready.shift();
     if (value === undefined) return { done: true, value: undefined };
     this.#unfinished--;

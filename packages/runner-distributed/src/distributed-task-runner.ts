@@ -12,7 +12,7 @@ import {
   type TaskRunner,
   type UpstreamRun,
 } from "@millrace/core";
-import { currentProjectRoot, type DistantValue, rules } from "@millrace/core/internal";
+import { currentProjectRoot, type DistantValue, rules, type TaskDefinition } from "@millrace/core/internal";
 import { ambientCluster, ambientSession } from "@millrace/worker";
 import { Lanes } from "./lanes.ts";
 import { LocalCluster, type LocalClusterOptions } from "./local-cluster.ts";
@@ -182,6 +182,10 @@ class DistributedSession implements RunnerSession {
 
   cancel(call: Call): boolean {
     return this.#lanes.cancel(call);
+  }
+
+  windowFor(task: TaskDefinition): number {
+    return this.#lanes.windowFor(task);
   }
 
   close(): Promise<void> {

@@ -1,6 +1,6 @@
 import { type Broker, Dispatcher } from "@millrace/broker";
 import type { Call, UpstreamRun } from "@millrace/core";
-import type { DistantValue } from "@millrace/core/internal";
+import type { DistantValue, TaskDefinition } from "@millrace/core/internal";
 
 export interface LanesOptions {
   readonly broker: Broker;
@@ -54,6 +54,11 @@ export class Lanes {
       () => {}, // It has crashed.
     );
     return true; // It was submitted: calls for other lanes are not foreseen.
+  }
+
+  /** All lanes are asked alike, since that of another queue may still be opening: its workers are thought to be as many. */
+  windowFor(task: TaskDefinition): number {
+    return this.#main.windowFor(task);
   }
 
   async close(): Promise<void> {

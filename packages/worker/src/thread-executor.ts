@@ -6,11 +6,10 @@ import {
   decodeReport,
   type EncodedReport,
   type FetchValue,
-  Queue,
   type Report,
 } from "@millrace/broker";
 import { RunTimeoutError, WorkerLostError } from "@millrace/core";
-import { currentProjectRoot, encode, writeLogLine } from "@millrace/core/internal";
+import { currentProjectRoot, encode, Queue, writeLogLine } from "@millrace/core/internal";
 import type { AmbientCluster } from "./ambient.ts";
 import { chunkOf } from "./chunk.ts";
 import { DEFAULT_CALLS_PER_THREAD, type Executor } from "./executor.ts";

@@ -4,6 +4,7 @@ import { decidingContract } from "./deciding.ts";
 import { repeatingContract } from "./repeating.ts";
 import { sharingContract } from "./sharing.ts";
 import { stoppingContract } from "./stopping.ts";
+import { streamingContract } from "./streaming.ts";
 import type { RunnerUnderTest } from "./suite.ts";
 
 export function semanticsContract(runner: RunnerUnderTest): void {
@@ -12,4 +13,5 @@ export function semanticsContract(runner: RunnerUnderTest): void {
   repeatingContract(runner);
   sharingContract(runner);
   composingContract(runner);
+  streamingContract(runner);
 }
