@@ -8,6 +8,9 @@ const SIZES = [1_000, 10_000, 100_000, 1_000_000];
 /** The cost of a task in a larger flow is told as a multiple of this one's: below it, starting up is most of it. */
 const BASE = 100_000;
 
+/** In a loop of submits, by `map`, and by `map` over an async iterable: see scale-child.js. */
+type Way = "loop" | "map" | "stream";
+
 interface Run {
   readonly elapsedMs: number;
   readonly mostBytes: number;
@@ -27,9 +30,15 @@ export const scale: Group = {
         let baseMs = Number.NaN;
         for (const tasks of bench.isQuick ? SIZES.slice(0, 2) : SIZES) {
           bench.progress(`round ${round + 1}: ${system}, ${tasks.toLocaleString("en")} tasks`);
-          const run = await measure(tasks);
+          const run = await measure("loop", tasks);
           if (tasks === BASE) baseMs = run.elapsedMs / tasks;
           add(rounds, { system, tasks, baseMs }, run);
+        }
+        if (round > 0) continue;
+        for (const way of ["map", "stream"] as const) {
+          const tasks = bench.isQuick ? SIZES[1]! : SIZES.at(-1)!;
+          bench.progress(`${system}, ${tasks.toLocaleString("en")} tasks by ${way}`);
+          addWay(rounds, { system, tasks, way }, await measure(way, tasks));
         }
       }
     }
@@ -54,13 +63,28 @@ function add(
   rounds.add({ ...figure, measure: "most memory of Redis", unit: "MiB" }, megabytes(mostRedisBytes));
 }
 
-async function runEmbedded(tasks: number): Promise<Run> {
-  return JSON.parse(await runChild("scale-child.js", [String(tasks)])) as Run;
+function addWay(
+  rounds: Rounds,
+  { system, tasks, way }: { system: string; tasks: number; way: Way },
+  { elapsedMs, mostBytes }: Run,
+): void {
+  const how = way === "map" ? "by map" : "by map over an async iterable";
+  const figure = { group: "scale", system };
+  const label = `${tasks.toLocaleString("en")} tasks ${how}`;
+  rounds.add({ ...figure, measure: `${label}, per second`, unit: "1/s" }, (tasks / elapsedMs) * 1000);
+  rounds.add(
+    { ...figure, measure: `${label}, most memory of the flow's process`, unit: "MiB" },
+    mostBytes / 2 ** 20,
+  );
 }
 
-function runOnRedis(tasks: number): Promise<Run> {
+async function runEmbedded(way: Way, tasks: number): Promise<Run> {
+  return JSON.parse(await runChild("scale-child.js", [way, String(tasks)])) as Run;
+}
+
+function runOnRedis(way: Way, tasks: number): Promise<Run> {
   return withPrivateRedis(async (path) => {
-    const run = await runChild("scale-child.js", [String(tasks), `unix://${path}`]);
+    const run = await runChild("scale-child.js", [way, String(tasks), `unix://${path}`]);
     const client = new Redis({ path });
     const memory = await client.info("memory");
     client.disconnect();
