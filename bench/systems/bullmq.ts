@@ -1,21 +1,25 @@
-import { Queue, QueueEvents, Worker } from "bullmq";
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { Queue, QueueEvents } from "bullmq";
 import { eachElapsedMs, elapsedMs } from "../measure.ts";
 import { startPrivateRedis } from "../private-redis.ts";
-import { openPool } from "./piscina.ts";
 import type { System } from "./system.ts";
 
 /** Without the measures that BullMQ's users have no simple way to write: graphs whose tasks take each other's results. */
 export type QueueSystem = Omit<System, "graph" | "peak">;
 
-const CONCURRENCY = 100;
+const WORKER = fileURLToPath(new URL("../bullmq-worker.js", import.meta.url));
 
-/** BullMQ with one job per task, and piscina to run it: what the same user would write without Millrace. */
+/**
+ * BullMQ with one job per task, and piscina to run it, in a worker process of its own as Millrace has it: what the same user
+ * would write without Millrace.
+ */
 export const bullmqAndPiscina = {
   name: "BullMQ + piscina",
   open: async (): Promise<QueueSystem> => {
     const redis = await startPrivateRedis();
     const connection = { path: redis.socketPath, maxRetriesPerRequest: null };
-    const pool = openPool();
     const queue = new Queue("bench", { connection });
     const events = new QueueEvents("bench", { connection, lastEventId: "0-0" });
     await events.waitUntilReady();
@@ -24,11 +28,8 @@ export const bullmqAndPiscina = {
       waiting.get(jobId)?.(returnvalue);
       waiting.delete(jobId);
     });
-    const worker = new Worker("bench", (job) => pool.run(job.data, { name: job.name }), {
-      connection,
-      concurrency: CONCURRENCY,
-    });
-    await worker.waitUntilReady();
+    const worker = fork(WORKER, [redis.socketPath], { execArgv: [] });
+    await once(worker, "message");
     let next = 0;
     const jobs = async (count: number, name: string, argument: (n: number) => unknown) => {
       const bulk = Array.from({ length: count }, (_, n) => ({
@@ -51,10 +52,10 @@ export const bullmqAndPiscina = {
         }),
       spins: (count) => elapsedMs(() => jobs(count, "spin", () => 1)),
       [Symbol.asyncDispose]: async () => {
-        await worker.close();
+        worker.disconnect();
+        await once(worker, "exit");
         await events.close();
         await queue.close();
-        await pool.destroy();
         await redis[Symbol.asyncDispose]();
       },
     };

@@ -49,7 +49,7 @@ test("a thread that starts nothing for long gets calls back once, and loses none
       { value: "ended" },
     ]);
     await gate.started([path]);
-    await rounds(60); // The other thread does them. A thread has 4,096 claims, and these are 18,000 calls.
+    await rounds(60); // The other thread does them. A thread has 16,384 claims, and these are 18,000 calls.
     gate.open(path);
     await rounds(60);
   } finally {

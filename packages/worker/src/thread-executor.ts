@@ -22,7 +22,7 @@ import {
   withoutStrays,
 } from "./pending-call.ts";
 import { Signal } from "./signal.ts";
-import { AHEAD_MS, planChunk } from "./thread-plan.ts";
+import { AHEAD_MS, planChunk, STUCK_AFTER_MS } from "./thread-plan.ts";
 import type { Overdue, ThreadSlot } from "./thread-slot.ts";
 import { Threads } from "./threads.ts";
 import { tsxOf } from "./typescript-loader.ts";
@@ -42,9 +42,6 @@ export interface ThreadExecutorOptions {
   /** The cluster that the worker belongs to, when it is behind a Redis. */
   readonly cluster?: AmbientCluster;
 }
-
-/** A thread that is not back after so long, though it had less to do by what is known, is stuck in a long call. */
-const STUCK_AFTER_MS = 2 * AHEAD_MS;
 
 /** Executes calls in worker threads: one at a time in each, beside those that wait. */
 export class ThreadExecutor implements Executor {
@@ -133,7 +130,7 @@ export class ThreadExecutor implements Executor {
 
   hasRoom(): boolean {
     if (this.#isClosed || this.#ready.size >= this.threads) return false;
-    return this.#threads.slots.some((slot) => slot.isOpen && !slot.isStuck && slot.busyMs < 2 * AHEAD_MS);
+    return this.#threads.slots.some((slot) => slot.isOpen && !slot.isStuck && slot.busyMs < AHEAD_MS);
   }
 
   room(): Promise<void> {

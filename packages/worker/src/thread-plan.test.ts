@@ -23,11 +23,11 @@ function plan({ ms, withDependents = 0, ...given }: Case): number {
   });
 }
 
-// A message carries 2 ms of work; a thread gets more while it has less than 2 ms ahead.
+// A message carries 4 ms of work; a thread gets more while it has less than 8 ms ahead.
 describe("a thread gets", () => {
   test.each<[string, Case, number]>([
     ["nothing when nothing waits", { pending: 0, ms: 1 }, 0],
-    ["some milliseconds of short calls at once", { ms: 0.5 }, 4],
+    ["some milliseconds of short calls at once", { ms: 0.5 }, 8],
     ["one long call", { ms: 100 }, 1],
     ["short calls, and with them the long one that follows", { ms: [0.5, 0.5, 100, 0.5] }, 3],
     ["its share of what waits, when that is little", { pending: 6, ms: 0.1 }, 3],
@@ -49,8 +49,8 @@ describe("a thread gets", () => {
     ["its share of what is no level", { pending: 4, withDependents: 3, ms: 0.02 }, 4],
 
     // Ahead
-    ["more while it has little", { inFlightCalls: 1, inFlightMs: 1.9, ms: 0.5 }, 4],
-    ["nothing while it has enough", { inFlightCalls: 4, inFlightMs: 2, ms: 0.5 }, 0],
+    ["more while it has little", { inFlightCalls: 1, inFlightMs: 7.9, ms: 0.5 }, 8],
+    ["nothing while it has enough", { inFlightCalls: 4, inFlightMs: 8, ms: 0.5 }, 0],
     [
       "nothing while it has a call of a new task",
       { inFlightCalls: 1, inFlightMs: Number.POSITIVE_INFINITY, ms: 1 },

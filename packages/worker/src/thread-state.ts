@@ -85,9 +85,9 @@ export class ThreadState {
 
 /**
  * More calls than a thread ever has before it: a thread gets more while it has less than AHEAD_MS, then CHUNK_MS more, and a
- * call counts for LEAST_CALL_MS, so that there are 2,000. One more than there are claims would never be run.
+ * call counts for LEAST_CALL_MS, so that there are 6,000. One more than there are claims would never be run.
  */
-export const CLAIMS = 4096;
+export const CLAIMS = 16_384;
 
 /** Milliseconds on a clock that never jumps, and that is the same in all threads (`performance.now()` is not). */
 export function monotonicMs(): number {
