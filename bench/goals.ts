@@ -103,6 +103,12 @@ export const FIGURES: readonly GoalRow[] = [
     from: { [EMBEDDED]: "Millrace, ConcurrentTaskRunner" },
     goals: [{ system: EMBEDDED, atMost: 5 }],
   },
+  {
+    label: "a worker process that waits, of a core",
+    group: "idle",
+    measure: "a worker that waits, of a core",
+    goals: [{ system: REDIS, atMost: 1 }],
+  },
   ...[
     { label: "rate", measure: "tasks per second", goals: [] },
     {

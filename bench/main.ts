@@ -12,6 +12,7 @@ import type { Figure } from "./figure.ts";
 import { balance } from "./groups/balance.ts";
 import { engine } from "./groups/engine.ts";
 import type { Bench, Group } from "./groups/group.ts";
+import { idle } from "./groups/idle.ts";
 import { latency } from "./groups/latency.ts";
 import { payload } from "./groups/payload.ts";
 import { scale } from "./groups/scale.ts";
@@ -29,6 +30,7 @@ const groups: readonly Group[] = [
   latency,
   start,
   engine,
+  idle,
   taskBench,
   scale,
   payload,

@@ -64,6 +64,13 @@ describe("the next batch has", () => {
 
     // The ready calls of a graph
     [
+      "all of them when there is one worker, however long they are",
+      { backlog: 16, withDependents: 16, ms: 50 },
+      16,
+    ],
+    ["all of a new task's as well", { backlog: 16, withDependents: 16, ms: undefined }, 16],
+    ["no more than a batch's when others are among them", { backlog: 16, withDependents: 15, ms: 1 }, 8],
+    [
       "all of them when the graph is small, that others need not wait for several workers",
       { workers: 4, slots: 8, backlog: 8, withDependents: 8, ms: 0.5 },
       8,

@@ -49,9 +49,9 @@ export function planBatch(situation: BatchSituation): number {
   const isFull =
     outstandingCalls >= slots + workers && outstandingMs >= slots * WINDOW_BATCHES * batchMsPerSlot;
   if (isFull) return 0;
-  const budgetMs = (slots / workers) * batchMsPerSlot;
-  const share = isSmallGraph(situation) ? backlog : Math.ceil(backlog / workers);
-  const most = Math.min(backlog, share, MOST_CALLS);
+  const isWhole = isLevelForOneWorker(situation);
+  const budgetMs = isWhole ? Number.POSITIVE_INFINITY : (slots / workers) * batchMsPerSlot;
+  const most = Math.min(isWhole ? backlog : Math.ceil(backlog / workers), MOST_CALLS);
   const guidedCalls = Math.min(most, backlog / workers / BATCHES_PER_SHARE);
   const guidedMs = budgetMs * LONG_BACKLOG_FACTOR;
   let calls = 0;
@@ -66,18 +66,13 @@ export function planBatch(situation: BatchSituation): number {
   return calls;
 }
 
-function isSmallGraph({
-  workers,
-  slots,
-  batchMs,
-  backlog,
-  expectedMs,
-  hasDependents,
-}: BatchSituation): boolean {
-  if (workers === 1) return false; // There is nothing to be kept together.
-  const mostMs = (slots / workers) * TOGETHER_MS_PER_THREAD;
+/** A level in two batches would cost a way through the broker for each level that follows. */
+function isLevelForOneWorker(situation: BatchSituation): boolean {
+  const { workers, slots, batchMs, backlog, expectedMs, hasDependents } = situation;
+  // The only worker does all of it, and may as well have it at once.
+  const mostMs = workers === 1 ? Number.POSITIVE_INFINITY : (slots / workers) * TOGETHER_MS_PER_THREAD;
   let totalMs = 0;
-  for (let index = 0; index < backlog && totalMs <= mostMs; index++) {
+  for (let index = 0; index < Math.min(backlog, MOST_CALLS) && totalMs <= mostMs; index++) {
     if (!hasDependents(index)) return false;
     totalMs += costMs(expectedMs(index), batchMs);
   }

@@ -173,8 +173,8 @@ export class Dispatcher {
   /** Leaves the broker. Calls that have not settled never will: close when they have. */
   async close(): Promise<void> {
     this.#noWorkers.stop();
-    this.values.close();
     clearTimeout(this.#handBackTimer);
+    await this.values.close();
     await this.#link.close();
   }
 

@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { ValueLostError } from "@millrace/core";
 import { type DistantValue, WholeInput } from "@millrace/core/internal";
 import { type CallValue, INLINE_LIMIT_BYTES, inSharedMemory, type ValueReference } from "./call-values.ts";
+import { LEAVE_MS } from "./intervals.ts";
 import { KeptValue, keptIn, type Producer, StoredValue, type ValueUser } from "./kept-value.ts";
 import type { ValueStore } from "./value-store.ts";
 
@@ -21,6 +23,7 @@ export class Values {
   /** What was kept of bytes, by what they are the form of. */
   readonly #byOwner = new WeakMap<object, KeptValue>();
   readonly #collected = new FinalizationRegistry<KeptValue>((kept) => kept.release());
+  readonly #loading = new Set<Promise<unknown>>();
   #isClosed = false;
 
   constructor(runnerId: string, store: ValueStore | undefined) {
@@ -101,7 +104,17 @@ export class Values {
   }
 
   /** @throws ValueLostError, and what the store throws */
-  async load(kept: KeptValue): Promise<Uint8Array> {
+  load(kept: KeptValue): Promise<Uint8Array> {
+    const loading = this.#load(kept);
+    const ended: Promise<boolean> = loading.then(
+      () => this.#loading.delete(ended),
+      () => this.#loading.delete(ended),
+    );
+    this.#loading.add(ended);
+    return loading;
+  }
+
+  async #load(kept: KeptValue): Promise<Uint8Array> {
     const user: ValueUser = { needs: undefined };
     this.need(kept, user);
     try {
@@ -132,7 +145,14 @@ export class Values {
     return kept.remaking;
   }
 
-  close(): void {
+  /** What somebody asked for in time still comes, unless it takes long: it goes with the runner. */
+  async close(): Promise<void> {
+    if (this.#loading.size > 0) {
+      const patience = new AbortController();
+      const tooLong = sleep(LEAVE_MS, undefined, { signal: patience.signal }).catch(() => {});
+      await Promise.race([Promise.all(this.#loading), tooLong]);
+      patience.abort();
+    }
     this.#isClosed = true;
   }
 

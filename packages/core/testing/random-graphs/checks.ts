@@ -30,6 +30,7 @@ export function expectCancelledAsPlanned(plan: GraphPlan, run: GraphRun): void {
   for (const [index, result] of run.results.entries()) {
     expect(result.state.isFinal(), `node ${index} is final`).toBe(true);
     if (wasWaiting(index, run)) expect(result.state.type, `node ${index}, which waited`).toBe("CANCELLED");
+    else if (hasGone(result)) continue;
     else if (result.state.type !== "CANCELLED" || !wasCancelled(index, run)) {
       expectConsequence(index, plan.nodes[index] as NodePlan, expected[index] as Expected, run);
     }
@@ -39,6 +40,11 @@ export function expectCancelledAsPlanned(plan: GraphPlan, run: GraphRun): void {
   }
   for (const each of runs) expectLegalEvents(each, run);
   expectOrder(runs, run);
+}
+
+/** Nobody asked for its large value before the flow run ended, and took it along: see docs/adr/0006-values-by-reference.md. */
+function hasGone({ state, error = "" }: RunResult): boolean {
+  return state.isCompleted() && error.startsWith("ValueLostError: ");
 }
 
 /** The end of a node, given how those that it needs ended, is as planned. */
