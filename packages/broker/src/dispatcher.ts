@@ -278,7 +278,7 @@ export class Dispatcher {
       if (this.#waiting.size > 0) return; // Who has time gets that.
       const now = performance.now();
       for (const batchId of planHandBack({ ...this.#capacity, batches: this.#outstanding.batches(), now })) {
-        for (const entry of this.#outstanding.of(batchId)) entry.handBacks++;
+        this.#outstanding.asked(batchId, now);
         this.#link.handBack(batchId);
       }
       this.#watchForHandBacks();

@@ -5,20 +5,21 @@ const NOW = 1_000_000;
 
 /** Two workers with two threads each; one batch, which has outlived its time, unless the case says otherwise. */
 function plan({ workers = 2, ...batch }: Partial<BatchProgress> & { readonly workers?: number }): string[] {
-  const usual = { id: "a", busyCalls: 5, sentAt: NOW - HAND_BACK_AFTER_MS, hasReported: true, handBacks: 0 };
+  const usual = { id: "a", busyCalls: 5, since: NOW - HAND_BACK_AFTER_MS, hasReported: true, handBacks: 0 };
   return planHandBack({ workers, slots: 2 * workers, batches: [{ ...usual, ...batch }], now: NOW });
 }
 
 describe("a batch is asked to hand back what has not started", () => {
   test.each<[string, Parameters<typeof plan>[0], boolean]>([
     ["when it has more calls than its worker has threads", {}, true],
-    ["not before its time is over", { sentAt: NOW - HAND_BACK_AFTER_MS + 1 }, false],
+    ["not before its time is over", { since: NOW - HAND_BACK_AFTER_MS + 1 }, false],
     ["not when all of its calls can run at once", { busyCalls: 2 }, false],
     ["when nothing was heard of it: it may wait behind another", { busyCalls: 1, hasReported: false }, true],
     ["not when all of its calls wait for something", { busyCalls: 0, hasReported: false }, false],
     ["not when there is no other worker", { workers: 1 }, false],
     ["not again so soon", { handBacks: 1 }, false],
-    ["again after twice the time", { handBacks: 1, sentAt: NOW - 2 * HAND_BACK_AFTER_MS }, true],
+    ["again after twice the time", { handBacks: 1, since: NOW - 2 * HAND_BACK_AFTER_MS }, true],
+    ["again and again, in the end ten times a second", { handBacks: 50, since: NOW - 100 }, true],
   ])("%s", (_, given, isAsked) => {
     expect(plan(given)).toEqual(isAsked ? ["a"] : []);
   });

@@ -3,7 +3,8 @@ export interface BatchProgress {
   readonly id: string;
   /** Calls of it that keep a thread busy, or will. */
   readonly busyCalls: number;
-  readonly sentAt: number;
+  /** When it was sent, or last asked. */
+  readonly since: number;
   /** Has anything been heard of it? If not, it may wait in a worker behind other batches. */
   readonly hasReported: boolean;
   /** How often its calls have been asked for already. */
@@ -25,6 +26,12 @@ export interface HandBackSituation {
 export const HAND_BACK_AFTER_MS = 12;
 
 /**
+ * Nor longer than this, a few per cent of the makespan of calls that are worth moving: of 20 calls of 500 ms that were thought
+ * to be short, the last waited behind others for a second while a worker was idle.
+ */
+const LONGEST_MS = 100;
+
+/**
  * The batches that should hand back what has not started, since they have outlived their time, and nothing else waits that
  * an idle worker could have. Of a batch, no more calls run at once than its worker has threads: the others wait behind them.
  */
@@ -32,9 +39,9 @@ export function planHandBack({ workers, slots, batches, now }: HandBackSituation
   if (workers < 2) return [];
   const threads = slots / workers;
   const overdue: string[] = [];
-  for (const { id, busyCalls, sentAt, hasReported, handBacks } of batches) {
+  for (const { id, busyCalls, since, hasReported, handBacks } of batches) {
     const mayWait = busyCalls > threads || (busyCalls > 0 && !hasReported);
-    if (mayWait && now - sentAt >= HAND_BACK_AFTER_MS * 2 ** handBacks) overdue.push(id);
+    if (mayWait && now - since >= Math.min(HAND_BACK_AFTER_MS * 2 ** handBacks, LONGEST_MS)) overdue.push(id);
   }
   return overdue;
 }

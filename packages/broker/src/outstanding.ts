@@ -3,7 +3,8 @@ import type { BatchProgress } from "./hand-back.ts";
 
 interface SentBatch {
   readonly entries: Set<Entry>;
-  readonly sentAt: number;
+  /** When it was sent, or last asked to hand calls back. */
+  since: number;
   hasReported: boolean;
 }
 
@@ -38,7 +39,7 @@ export class Outstanding {
   }
 
   add(batchId: string, entries: readonly Entry[], now: number): void {
-    this.#batches.set(batchId, { entries: new Set(entries), sentAt: now, hasReported: false });
+    this.#batches.set(batchId, { entries: new Set(entries), since: now, hasReported: false });
     for (const entry of entries) {
       entry.batchId = batchId;
       this.#entries.set(entry.sequence, entry);
@@ -73,15 +74,23 @@ export class Outstanding {
 
   /** What is known of each batch, for deciding which of them should hand calls back. */
   *batches(): Iterable<BatchProgress> {
-    for (const [id, { entries, sentAt, hasReported }] of this.#batches) {
+    for (const [id, { entries, since, hasReported }] of this.#batches) {
       let busyCalls = 0;
       let handBacks = 0;
       for (const entry of entries) {
         if (!entry.isParked) busyCalls++;
         handBacks = Math.max(handBacks, entry.handBacks);
       }
-      yield { id, busyCalls, sentAt, hasReported, handBacks };
+      yield { id, busyCalls, since, hasReported, handBacks };
     }
+  }
+
+  /** The batch was asked to hand back what has not started. */
+  asked(batchId: string, now: number): void {
+    const batch = this.#batches.get(batchId);
+    if (batch === undefined) return;
+    batch.since = now;
+    for (const entry of batch.entries) entry.handBacks++;
   }
 
   reported(batchId: string): void {
