@@ -13,7 +13,9 @@ test("every benchmark still runs, and gives a figure of every system for each go
 }, async () => {
   const { figures, machine } = parseReport(await bench("--quick", "--json"));
   expect(machine.isQuick).toBe(true);
-  expect(figures.filter(({ value }) => !(value > 0)).map(nameOf)).toEqual([]);
+  // Of a second, Linux counts hundredths: what waits may have used none.
+  const isBroken = ({ group, value }: Figure) => !(group === "idle" ? value >= 0 : value > 0);
+  expect(figures.filter(isBroken).map(nameOf)).toEqual([]);
   const measured = new Set(figures.map(({ system }) => system));
   expect(SYSTEMS.filter((system) => !measured.has(system) && !["Dask", "Ray"].includes(system))).toEqual([]);
   // A flow of a million tasks, and a METG, which small sizes do not always reach, are for whole runs.
