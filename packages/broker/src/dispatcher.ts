@@ -211,7 +211,7 @@ export class Dispatcher {
       this.#send([entry]);
     for (let queue = this.#waiting.next(); queue !== undefined; queue = this.#waiting.next()) {
       const entries = this.#nextBatchOf(queue);
-      if (entries.length === 0) return; // The window is full.
+      if (entries.length === 0) break; // The window is full.
       this.#send(entries);
     }
     this.#watchForHandBacks();
@@ -270,14 +270,15 @@ export class Dispatcher {
     this.#link.send(builder.batch());
   }
 
-  /** Nothing waits. Batches may be slower than was thought, while others are done. */
+  /** Batches may be slower than was thought, and keep calls from workers that have nothing to do. */
   #watchForHandBacks(): void {
     if (this.#handBackTimer !== undefined || this.#capacity.workers < 2 || this.#outstanding.size < 2) return;
     this.#handBackTimer = setTimeout(() => {
       this.#handBackTimer = undefined;
-      if (this.#waiting.size > 0) return; // Who has time gets that.
       const now = performance.now();
-      for (const batchId of planHandBack({ ...this.#capacity, batches: this.#outstanding.batches(), now })) {
+      const hasBacklog = this.#waiting.size > 0;
+      const batches = this.#outstanding.batches();
+      for (const batchId of planHandBack({ ...this.#capacity, hasBacklog, batches, now })) {
         this.#outstanding.asked(batchId, now);
         this.#link.handBack(batchId);
       }

@@ -4,13 +4,20 @@ import { type BatchProgress, HAND_BACK_AFTER_MS, planHandBack } from "./hand-bac
 const NOW = 1_000_000;
 
 /** Two workers with two threads each; one batch, which has outlived its time, unless the case says otherwise. */
-function plan({ workers = 2, ...batch }: Partial<BatchProgress> & { readonly workers?: number }): string[] {
-  const usual = { id: "a", busyCalls: 5, since: NOW - HAND_BACK_AFTER_MS, hasReported: true, handBacks: 0 };
-  return planHandBack({ workers, slots: 2 * workers, batches: [{ ...usual, ...batch }], now: NOW });
+function plan({ workers = 2, hasBacklog = false, busyCalls = 5, ...batch }: Case): string[] {
+  const usual = { id: "a", expectedMs: 8, since: NOW - HAND_BACK_AFTER_MS, hasReported: true, handBacks: 0 };
+  const batches = [{ ...usual, ...batch, busyCalls: () => busyCalls }];
+  return planHandBack({ workers, slots: 2 * workers, hasBacklog, batches, now: NOW });
+}
+
+interface Case extends Partial<Omit<BatchProgress, "busyCalls">> {
+  readonly workers?: number;
+  readonly hasBacklog?: boolean;
+  readonly busyCalls?: number;
 }
 
 describe("a batch is asked to hand back what has not started", () => {
-  test.each<[string, Parameters<typeof plan>[0], boolean]>([
+  test.each<[string, Case, boolean]>([
     ["when it has more calls than its worker has threads", {}, true],
     ["not before its time is over", { since: NOW - HAND_BACK_AFTER_MS + 1 }, false],
     ["not when all of its calls can run at once", { busyCalls: 2 }, false],
@@ -19,6 +26,12 @@ describe("a batch is asked to hand back what has not started", () => {
     ["not when there is no other worker", { workers: 1 }, false],
     ["not again so soon", { handBacks: 1 }, false],
     ["again after twice the time", { handBacks: 1, since: NOW - 2 * HAND_BACK_AFTER_MS }, true],
+    ["with calls waiting in the runner, not when it is hardly late", { hasBacklog: true }, false],
+    [
+      "with calls waiting in the runner, when it takes four times as long as it should",
+      { hasBacklog: true, expectedMs: 6 },
+      true,
+    ],
     ["again and again, in the end ten times a second", { handBacks: 50, since: NOW - 100 }, true],
   ])("%s", (_, given, isAsked) => {
     expect(plan(given)).toEqual(isAsked ? ["a"] : []);

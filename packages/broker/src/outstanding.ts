@@ -5,7 +5,10 @@ interface SentBatch {
   readonly entries: Set<Entry>;
   /** When it was sent, or last asked to hand calls back. */
   since: number;
+  readonly expectedMs: number;
   hasReported: boolean;
+  /** How often it, or what it holds, was asked to hand calls back. */
+  handBacks: number;
 }
 
 /** The calls that are in the broker or with a worker, by the batches in which they travel. */
@@ -39,7 +42,14 @@ export class Outstanding {
   }
 
   add(batchId: string, entries: readonly Entry[], now: number): void {
-    this.#batches.set(batchId, { entries: new Set(entries), since: now, hasReported: false });
+    let expectedMs = 0;
+    let handBacks = 0;
+    for (const entry of entries) {
+      expectedMs += entry.costMs;
+      handBacks = Math.max(handBacks, entry.handBacks);
+    }
+    const batch = { entries: new Set(entries), since: now, expectedMs, hasReported: false, handBacks };
+    this.#batches.set(batchId, batch);
     for (const entry of entries) {
       entry.batchId = batchId;
       this.#entries.set(entry.sequence, entry);
@@ -74,14 +84,8 @@ export class Outstanding {
 
   /** What is known of each batch, for deciding which of them should hand calls back. */
   *batches(): Iterable<BatchProgress> {
-    for (const [id, { entries, since, hasReported }] of this.#batches) {
-      let busyCalls = 0;
-      let handBacks = 0;
-      for (const entry of entries) {
-        if (!entry.isParked) busyCalls++;
-        handBacks = Math.max(handBacks, entry.handBacks);
-      }
-      yield { id, busyCalls, since, hasReported, handBacks };
+    for (const [id, { entries, ...progress }] of this.#batches) {
+      yield { id, ...progress, busyCalls: () => countBusy(entries) };
     }
   }
 
@@ -90,6 +94,7 @@ export class Outstanding {
     const batch = this.#batches.get(batchId);
     if (batch === undefined) return;
     batch.since = now;
+    batch.handBacks++;
     for (const entry of batch.entries) entry.handBacks++;
   }
 
@@ -107,4 +112,10 @@ export class Outstanding {
     for (const entry of all) entry.batchId = undefined;
     return all;
   }
+}
+
+function countBusy(entries: Iterable<Entry>): number {
+  let busy = 0;
+  for (const entry of entries) if (!entry.isParked) busy++;
+  return busy;
 }

@@ -22,7 +22,7 @@ import {
   withoutStrays,
 } from "./pending-call.ts";
 import { Signal } from "./signal.ts";
-import { AHEAD_MS, planChunk, STUCK_AFTER_MS } from "./thread-plan.ts";
+import { planChunk, ROOM_MS, STUCK_AFTER_MS } from "./thread-plan.ts";
 import type { Overdue, ThreadSlot } from "./thread-slot.ts";
 import { Threads } from "./threads.ts";
 import { tsxOf } from "./typescript-loader.ts";
@@ -130,7 +130,7 @@ export class ThreadExecutor implements Executor {
 
   hasRoom(): boolean {
     if (this.#isClosed || this.#ready.size >= this.threads) return false;
-    return this.#threads.slots.some((slot) => slot.isOpen && !slot.isStuck && slot.busyMs < AHEAD_MS);
+    return this.#threads.slots.some((slot) => slot.isOpen && !slot.isStuck && slot.busyMs < ROOM_MS);
   }
 
   room(): Promise<void> {
