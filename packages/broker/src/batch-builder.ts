@@ -90,7 +90,8 @@ export class BatchBuilder {
     this.#calls.push({ ...call, ...placed, inputs, sequence, task, context });
   }
 
-  batch(): Batch {
+  /** @param isAlone see Batch */
+  batch(isAlone = false): Batch {
     return {
       id: this.#id,
       runnerId: this.#runnerId,
@@ -98,6 +99,7 @@ export class BatchBuilder {
       tasks: this.#references,
       contexts: this.#contexts,
       calls: this.#calls,
+      isAlone,
     };
   }
 

@@ -1,7 +1,7 @@
-import type { Capacity } from "./broker.ts";
+import type { Capacity, LostBatch } from "./broker.ts";
 import { SWEEP_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
-import { type BatchEvidence, type Doubts, findLost, type LostBatch } from "./lost-batches.ts";
+import { type BatchEvidence, type Doubts, findLost } from "./lost-batches.ts";
 import type { Redis } from "./redis-connection.ts";
 import { capacityOf, type WorkerRegistry } from "./worker-registry.ts";
 

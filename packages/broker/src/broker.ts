@@ -22,11 +22,19 @@ export interface Broker {
 export interface RunnerHandlers {
   onReport(report: Report): void;
   /** The batch will not be finished: its worker is gone, or it could not be stored. */
-  onLost(batchId: string, reason: string): void;
+  onLost(lost: LostBatch): void;
   /** The batch was taken back before a worker had it: `cancel` asked for the end of some of its calls. */
   onWithdrawn(batchId: string): void;
   /** Workers came or went. */
   onCapacity(capacity: Capacity): void;
+}
+
+export interface LostBatch {
+  readonly batchId: string;
+  /** As a sentence. */
+  readonly reason: string;
+  /** Did the worker die that had it, or was it cut off? Then one of its calls may be why. */
+  readonly hasWorkerDied: boolean;
 }
 
 /** The live workers that serve the runner's queue. */
@@ -85,6 +93,8 @@ export interface Delivery {
   readonly fetch?: FetchValue;
   /** Sends outcomes and logs to the batch's runner. In order. Never throws: a runner that is gone needs no report. */
   report(report: EncodedReport): void;
+  /** Resolves when all that was reported reaches the runner, whatever becomes of the worker. Never rejects. */
+  reported(): Promise<void>;
   /** Every call of the batch has been reported. */
   finish(): void;
 }

@@ -123,7 +123,9 @@ test("a lease that was lost is noticed, and the late outcome still arrives", asy
   const delivery = await worker.take();
   await redis.del(keysOf(namespace).lease("default", batch.id));
   await runner.until(() => runner.lost.length > 0);
-  expect(runner.lost).toEqual([{ batchId: batch.id, reason: "The lease on the batch ran out." }]);
+  expect(runner.lost).toEqual([
+    { batchId: batch.id, reason: "The lease on the batch ran out.", hasWorkerDied: true },
+  ]);
   delivery.report(sampleReport(batch.id));
   delivery.finish();
   await runner.until(() => runner.reports.length > 0);

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { DecodeError } from "@millrace/core";
 import { processLogger } from "@millrace/core/internal";
 import { BatchWatch } from "./batch-watch.ts";
-import type { RunnerHandlers, RunnerLink } from "./broker.ts";
+import type { LostBatch, RunnerHandlers, RunnerLink } from "./broker.ts";
 import { addJob, type BatchQueue, openQueue } from "./bullmq.ts";
 import { LEAVE_MS, STREAM_RENEWAL_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
@@ -43,9 +43,9 @@ export class BullMqRunner implements RunnerLink {
       queue: queueName,
       registry,
       onCapacity: (capacity) => handlers.onCapacity(capacity),
-      onLost: async ({ batchId, reason }) => {
-        await runner.#removeJob(batchId);
-        runner.#lost(batchId, reason);
+      onLost: async (lost) => {
+        await runner.#removeJob(lost.batchId);
+        runner.#lost(lost);
       },
     });
     return runner;
@@ -68,7 +68,11 @@ export class BullMqRunner implements RunnerLink {
     const adding =
       written === undefined ? this.#add(batch.id, bytes) : written.then(() => this.#add(batch.id, bytes));
     const added = adding.catch((error: Error) =>
-      this.#lost(batch.id, `It could not be put into the queue: ${error.message}`),
+      this.#lost({
+        batchId: batch.id,
+        reason: `It could not be put into the queue: ${error.message}`,
+        hasWorkerDied: false,
+      }),
     );
     this.#adding.add(added);
     void added.then(() => this.#adding.delete(added));
@@ -147,8 +151,8 @@ export class BullMqRunner implements RunnerLink {
     }
   }
 
-  #lost(batchId: string, reason: string): void {
-    if (this.#watch.remove(batchId) && !this.#isClosed) this.#handlers.onLost(batchId, reason);
+  #lost(lost: LostBatch): void {
+    if (this.#watch.remove(lost.batchId) && !this.#isClosed) this.#handlers.onLost(lost);
   }
 
   /** BullMQ refuses to remove a job that is locked, also when the holder of the lock is dead. */

@@ -156,6 +156,7 @@ export class BullMqWorker implements WorkerLink {
         batch,
         fetch: (reference) => this.#values.fetch(reference),
         report: (report) => sender.send(report),
+        reported: () => sender.appended(),
         finish: () => this.#finish(jobId, sender.sending),
       };
     } catch (error) {

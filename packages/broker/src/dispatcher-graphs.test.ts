@@ -138,9 +138,12 @@ describe("a call that waits for others", () => {
     broker.hasWorkers(1, 2);
     const first = makeOf(taskOf(import.meta.url, "fragile", { crashRetries: 0 }));
     const second = make(first);
-    broker.loses(await broker.sends(1));
+    const together = await broker.sends(1);
+    broker.starts(together, sequenceIn(together, first));
+    broker.loses(together);
     const alone = await broker.sends(2);
     expect(numbersIn(alone)).toEqual([first.number]);
+    broker.starts(alone, sequenceIn(alone, first));
     broker.loses(alone);
     expect((await first.settled).type).toBe("crashed");
     expect(second.outcomes).toEqual([]);

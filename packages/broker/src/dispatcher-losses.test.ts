@@ -35,16 +35,18 @@ function submitMany(count: number, of: TaskDefinition = task): TestCall[] {
 const sequencesOf = (batches: ScriptedBroker["sent"]) =>
   batches.map(({ calls }) => calls.map(({ sequence }) => sequence));
 
-describe("a lost batch", () => {
-  test("is sent again, each of its unfinished calls alone", async () => {
+describe("a batch that is lost with its worker", () => {
+  test("is sent again: calls that computed each alone, the others as if nothing had been", async () => {
     broker.hasWorkers(1, 4);
     const calls = submitMany(4);
     const batch = await broker.sends(1);
-    broker.reports(batch, [outcome(batch.calls[1]!.sequence, "returned", "in time")]);
+    const [first, second, third, fourth] = batch.calls.map(({ sequence }) => sequence);
+    broker.reports(batch, [outcome(second!, "returned", "in time")]);
+    broker.starts(batch, second!, third!);
     broker.loses(batch);
-    await broker.sends(4);
-    const [first, , third, fourth] = batch.calls.map(({ sequence }) => sequence);
-    expect(sequencesOf(broker.sent.slice(1))).toEqual([[first], [third], [fourth]]);
+    await broker.sends(3);
+    expect(broker.sent.slice(1).map(({ isAlone }) => isAlone)).toEqual([true, false]);
+    expect(sequencesOf(broker.sent.slice(1))).toEqual([[third], [first, fourth]]);
     expect(broker.released).toEqual([batch.id]);
     for (const again of broker.sent.slice(1)) broker.returns(again, "again");
     expect(await Promise.all(calls.map((call) => call.value()))).toEqual([
@@ -55,20 +57,50 @@ describe("a lost batch", () => {
     ]);
   });
 
+  test("suspects whoever it was with twice: of short calls, nobody says that they have begun", async () => {
+    broker.hasWorkers(1, 4);
+    submitMany(2);
+    broker.loses(await broker.sends(1));
+    const again = await broker.sends(2);
+    expect([again.isAlone, again.calls.length]).toEqual([false, 2]);
+    broker.loses(again);
+    await broker.sends(4);
+    expect(broker.sent.slice(2).map(({ isAlone, calls }) => [isAlone, calls.length])).toEqual([
+      [true, 1],
+      [true, 1],
+    ]);
+  });
+
   test.each([0, 1, 3])(
-    "with crashRetries %i is tried so often again, then CRASHED with the reason",
+    "and again with its next one, alone: with crashRetries %i so often, then CRASHED with the reason",
     async (crashRetries) => {
       broker.hasWorkers(1, 1);
       const [call] = submitMany(1, taskOf(import.meta.url, "poison", { crashRetries }));
-      for (let delivery = 1; delivery <= crashRetries + 1; delivery++) {
+      for (let death = 0; death <= crashRetries + 1; death++) {
         expect(call!.outcomes).toEqual([]);
-        broker.loses(await broker.sends(delivery), `Death number ${delivery}.`);
+        const batch = await broker.sends(death + 1);
+        expect(batch.isAlone).toBe(death > 0);
+        broker.starts(batch, batch.calls[0]!.sequence);
+        broker.loses(batch, `Death number ${death}.`);
       }
       expect(await call!.settled).toEqual({ type: "crashed", error: expect.any(WorkerLostError) });
       expect((call!.outcomes[0] as { error: Error }).error.message).toBe(`Death number ${crashRetries + 1}.`);
-      expect(broker.sent).toHaveLength(crashRetries + 1);
+      expect(broker.sent).toHaveLength(crashRetries + 2);
     },
   );
+
+  test("blames nobody when it is not the worker that is gone", async () => {
+    broker.hasWorkers(1, 1);
+    const [call] = submitMany(1, taskOf(import.meta.url, "work", { crashRetries: 0 }));
+    for (let delivery = 1; delivery <= 20; delivery++) {
+      const batch = await broker.sends(delivery);
+      expect(batch.isAlone).toBe(false);
+      broker.starts(batch, batch.calls[0]!.sequence);
+      broker.loses(batch, "The queue no longer has the batch.", false);
+    }
+    broker.returns(await broker.sends(21), "at last");
+    expect(await call!.value()).toBe("at last");
+  });
 
   test("goes ahead of calls that wait", async () => {
     broker.hasWorkers(1, 1);
@@ -121,15 +153,15 @@ describe("a call whose thread died", () => {
 });
 
 describe("of several outcomes of a call", () => {
-  test("the first wins, also when it comes from a delivery that was given up", async () => {
+  test("that of the last delivery counts: what comes late from one that was given up is ignored", async () => {
     broker.hasWorkers(1, 1);
     const [call] = submitMany(1);
     const first = await broker.sends(1);
     broker.loses(first);
     const second = await broker.sends(2);
-    broker.returns(first, "late, but first");
+    broker.returns(first, "too late");
     broker.returns(second, "second");
-    expect(await call!.value()).toBe("late, but first");
+    expect(await call!.value()).toBe("second");
     expect(broker.released).toEqual([first.id, second.id]);
   });
 

@@ -2,7 +2,8 @@ import { type Call, type UpstreamRun, WorkerLostError } from "@millrace/core";
 import { type Queue, type TaskDefinition, writeLogLine } from "@millrace/core/internal";
 import { BatchBuilder } from "./batch-builder.ts";
 import { costMs, DEFAULT_BATCH_MS, planBatch } from "./batch-plan.ts";
-import { type Broker, type Capacity, DEFAULT_QUEUE, type RunnerLink } from "./broker.ts";
+import { blame } from "./blame.ts";
+import { type Broker, type Capacity, DEFAULT_QUEUE, type LostBatch, type RunnerLink } from "./broker.ts";
 import type { CallValue } from "./call-values.ts";
 import { Durations } from "./durations.ts";
 import { type Entry, LocalEntry, NestedEntry } from "./entries.ts";
@@ -69,7 +70,7 @@ export class Dispatcher {
     const dispatcher = new Dispatcher(options);
     dispatcher.#link = await broker.connectRunner({
       onReport: (report) => dispatcher.#onReport(report),
-      onLost: (batchId, reason) => dispatcher.#onLost(batchId, reason),
+      onLost: (lost) => dispatcher.#onLost(lost),
       onWithdrawn: (batchId) => dispatcher.#onWithdrawn(batchId),
       onCapacity: (capacity) => dispatcher.#onCapacity(capacity),
     });
@@ -207,8 +208,8 @@ export class Dispatcher {
       if (this.#unsettled > 0) this.#noWorkers.start();
       return;
     }
-    for (let entry = this.#waiting.nextSuspect(); entry !== undefined; entry = this.#waiting.nextSuspect())
-      this.#send([entry]);
+    for (let entry = this.#waiting.nextAlone(); entry !== undefined; entry = this.#waiting.nextAlone())
+      this.#send([entry], true);
     for (let queue = this.#waiting.next(); queue !== undefined; queue = this.#waiting.next()) {
       const entries = this.#nextBatchOf(queue);
       if (entries.length === 0) break; // The window is full.
@@ -244,7 +245,7 @@ export class Dispatcher {
     return costMs(this.#durations.expectedMs(taskKey), this.#batchMs);
   }
 
-  #send(entries: readonly Entry[]): void {
+  #send(entries: readonly Entry[], isAlone = false): void {
     const batchId = `${this.#link.runnerId}.${this.#nextBatch++}`;
     const builder = new BatchBuilder(batchId, this.#link.runnerId, this.values);
     const sent: Entry[] = [];
@@ -267,7 +268,7 @@ export class Dispatcher {
     }
     if (sent.length === 0) return;
     this.#outstanding.add(batchId, sent, performance.now());
-    this.#link.send(builder.batch());
+    this.#link.send(builder.batch(isAlone));
   }
 
   /** Batches may be slower than was thought, and keep calls from workers that have nothing to do. */
@@ -294,21 +295,21 @@ export class Dispatcher {
     if (report.logs !== "") writeLogLine(report.logs); // Before the outcomes: a task's lines come before its end.
     for (const request of report.requests) this.#nested.onRequest(this.#link, report, request);
     for (const sequence of report.parked) this.#onParked(batchId, sequence);
+    for (const sequence of report.started) this.#onStarted(batchId, sequence);
     const observed = new Map<TaskDefinition | string, { calls: number; micros: number }>();
     const unstarted: Entry[] = [];
     for (const outcome of report.outcomes) {
       const entry = this.#outstanding.get(outcome.sequence);
-      if (entry === undefined) {
-        // Settled already, by another delivery: the first outcome won.
+      if (entry?.batchId !== batchId) {
+        // Settled already, or sent again: who has lost a delivery has no more say in it.
         if (outcome.reference !== undefined) this.values.discard(outcome.reference);
         continue;
       }
       if (outcome.kind === "value-lost") {
-        if (entry.batchId === batchId) void this.#valueLost(entry, outcome);
+        void this.#valueLost(entry, outcome);
         continue;
       }
       if (outcome.kind === "unstarted" || ENDED_BY_DEATH.has(outcome.kind)) {
-        if (entry.batchId !== batchId) continue;
         if (outcome.kind === "unstarted") unstarted.push(entry);
         else this.#died(entry, outcome);
         continue;
@@ -360,11 +361,26 @@ export class Dispatcher {
     });
   }
 
-  #onLost(batchId: string, reason: string): void {
-    const lost = this.#outstanding.of(batchId);
+  #onStarted(batchId: string, sequence: number): void {
+    const entry = this.#outstanding.get(sequence);
+    if (entry?.batchId === batchId) entry.hasStarted = true;
+  }
+
+  #onLost({ batchId, reason, hasWorkerDied }: LostBatch): void {
+    const calls = this.#outstanding.of(batchId);
+    const { blamed, suspects, others } = hasWorkerDied
+      ? blame(calls)
+      : { blamed: [], suspects: [], others: calls };
     const error = new WorkerLostError(reason);
-    // One that waited for calls of its own is hardly to blame: it is rather one of those that ended the worker.
-    for (const entry of lost) this.#crashed(entry, error, lost.length === 1 && !entry.isAwaitingAnswer);
+    for (const entry of blamed) this.#crashed(entry, error, true);
+    for (const entry of suspects) this.#crashed(entry, error, false);
+    if (hasWorkerDied) {
+      for (const entry of others) {
+        entry.losses++;
+        if (entry instanceof NestedEntry) this.#nested.record(entry, error);
+      }
+    }
+    this.#sendAgain(others);
     this.#planFlush();
   }
 
@@ -384,12 +400,13 @@ export class Dispatcher {
     if (isStillForeseen(entry)) return; // It cannot have begun.
     if (isBlamed) entry.crashes++;
     else entry.suspicions++;
-    if (entry instanceof NestedEntry) this.#nested.crashed(entry, error);
+    entry.isAlone = true;
+    if (entry instanceof NestedEntry) this.#nested.record(entry, error);
     const { crashes, suspicions, crashRetries } = entry;
     if (entry.isCancelled) entry.settle({ type: "cancelled" });
     else if (crashes > crashRetries || suspicions > MOST_SUSPICIONS * (crashRetries + 1))
       entry.settle({ type: "crashed", error });
-    else this.#waiting.suspect(entry);
+    else this.#waiting.push(entry);
   }
 
   /** Calls that are none the worse for where they have been: ahead of those that wait. */

@@ -16,6 +16,12 @@ export abstract class Entry implements ValueUser {
   crashes = 0;
   /** How often one died that ran this call and others. */
   suspicions = 0;
+  /** How often its batch was lost with a worker, and others were suspected rather than it, or nobody. */
+  losses = 0;
+  /** Is it to run while its worker's process computes nothing else? */
+  isAlone = false;
+  /** Has its worker said that it has begun? */
+  hasStarted = false;
   batchId: string | undefined;
   costMs = 0;
   /** Was it seen to await something while its thread was idle? */

@@ -7,6 +7,7 @@ export {
   DEFAULT_QUEUE,
   type Delivery,
   type FetchValue,
+  type LostBatch,
   type RunnerHandlers,
   type RunnerLink,
   type WorkerHandlers,

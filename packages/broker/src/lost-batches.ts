@@ -1,3 +1,4 @@
+import type { LostBatch } from "./broker.ts";
 import { DOUBT_MS } from "./intervals.ts";
 
 /** What Redis says of one batch that a runner waits for. */
@@ -12,11 +13,6 @@ export interface BatchEvidence {
 
 /** Since when there has been a doubt about a batch, by its id: what `findLost` remembers between looks. */
 export type Doubts = Map<string, number>;
-
-export interface LostBatch {
-  readonly batchId: string;
-  readonly reason: string;
-}
 
 /**
  * Which batches will not be finished by those that have them.
@@ -38,12 +34,13 @@ export function findLost(
         ? "The lease on the batch ran out."
         : undefined;
     if (holder !== null && deadWorkers.has(holder)) {
-      lost.push({ batchId, reason: `Worker ${holder} died or was cut off: its heartbeat ended.` });
+      const reason = `Worker ${holder} died or was cut off: its heartbeat ended.`;
+      lost.push({ batchId, reason, hasWorkerDied: true });
     } else if (doubt !== undefined) {
       const since = doubts.get(batchId) ?? now;
       doubts.set(batchId, since);
       if (now - since < DOUBT_MS) continue;
-      lost.push({ batchId, reason: doubt });
+      lost.push({ batchId, reason: doubt, hasWorkerDied: exists });
     }
     doubts.delete(batchId);
   }

@@ -93,7 +93,13 @@ export class MemoryBroker implements Broker {
   leaveWorker({ workerId }: WorkerInfo, unfinished: readonly Batch[]): void {
     if (!this.#workers.delete(workerId)) return;
     for (const { runnerId, id } of unfinished) {
-      this.#runners.get(runnerId)?.tell((to) => to.onLost(id, `Worker ${workerId} left before it finished.`));
+      this.#runners.get(runnerId)?.tell((to) =>
+        to.onLost({
+          batchId: id,
+          reason: `Worker ${workerId} left before it finished.`,
+          hasWorkerDied: true,
+        }),
+      );
     }
     this.#capacityChanged();
   }
@@ -201,6 +207,7 @@ class MemoryWorker implements WorkerLink {
     return {
       batch,
       report: (report) => this.#broker.deliverReport(batch.runnerId, report),
+      reported: async () => {},
       finish: () => this.#unfinished.delete(batch),
     };
   }

@@ -2,7 +2,7 @@ import { DecodeError } from "@millrace/core";
 import { unpackMessage } from "@millrace/core/internal";
 
 /** A message is a MessagePack array that opens with the version. Both sides must have the same. */
-export const WIRE_VERSION = 4;
+export const WIRE_VERSION = 5;
 
 /** @throws DecodeError unless the bytes are an array of this version with so many fields */
 export function decodeMessage(what: string, bytes: Uint8Array, length: number): readonly unknown[] {

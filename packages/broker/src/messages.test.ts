@@ -71,6 +71,7 @@ const batches: fc.Arbitrary<Batch> = fc
         }),
         { minLength: 1, maxLength: 5, selector: ({ sequence }) => sequence },
       ),
+      isAlone: fc.boolean(),
     }),
   );
 
@@ -87,6 +88,7 @@ const reports: fc.Arbitrary<Report> = fc.record({
   logs: text,
   requests: fc.array(fc.record({ sequence: count, id: count, body: bytes }), { maxLength: 3 }),
   parked: fc.array(count, { maxLength: 3 }),
+  started: fc.array(count, { maxLength: 3 }),
   workerId: text,
 });
 
@@ -194,7 +196,7 @@ describe.each([
     const other = Uint8Array.from(valid);
     expect(other[1]).toBe(WIRE_VERSION); // Behind the array's head.
     other[1] = WIRE_VERSION + 1;
-    expect(() => decode(other)).toThrow(/version 4, got version 5 .*run the same version of Millrace/);
+    expect(() => decode(other)).toThrow(/version 5, got version 6 .*run the same version of Millrace/);
   });
 });
 

@@ -28,6 +28,8 @@ export interface Batch {
   readonly tasks: readonly TaskReference[];
   readonly contexts: readonly CallContext[];
   readonly calls: readonly BatchCall[];
+  /** Are its calls to run while the worker's process computes nothing else? One of them may kill it. */
+  readonly isAlone: boolean;
 }
 
 /** How a worker finds a task. */
@@ -95,6 +97,8 @@ export interface Report {
   readonly requests: readonly CallRequest[];
   /** Calls that await something while their thread is idle: they keep no thread busy from now on. */
   readonly parked: readonly number[];
+  /** Calls that have begun, and go on. Of short ones, nothing is said. */
+  readonly started: readonly number[];
   /** The worker to answer; empty when nothing is asked. */
   readonly workerId: string;
 }
@@ -191,13 +195,14 @@ export function encodeBatch(batch: Batch, attachments?: Uint8Array[]): Uint8Arra
         : c.inputs.map((input) => (isSequence(input) ? input : wireValue(input, attachments))),
       c.after,
     ]),
+    batch.isAlone,
   ]);
 }
 
 /** @throws DecodeError unless the bytes are a whole batch of this version whose parts fit together */
 export function decodeBatch(bytes: Uint8Array, attachments: readonly Uint8Array[] = []): Batch {
-  const fields = decodeMessage("a batch", bytes, 7);
-  const [, id, runnerId, logLevel, tasks, contexts, calls] = fields;
+  const fields = decodeMessage("a batch", bytes, 8);
+  const [, id, runnerId, logLevel, tasks, contexts, calls, isAlone] = fields;
   const batch: Batch = {
     id: asText(id),
     runnerId: asText(runnerId),
@@ -255,6 +260,7 @@ export function decodeBatch(bytes: Uint8Array, attachments: readonly Uint8Array[
         after: asList(after).map(asCount),
       };
     }),
+    isAlone: isAlone === true,
   };
   // Nothing would ever end such a batch, so that its worker would hold it for ever.
   if (batch.calls.length === 0) return refuse("a call or more", "none");
@@ -298,13 +304,15 @@ export function encodeReport(report: Report, attachments?: Uint8Array[]): Uint8A
     report.logs,
     report.requests.map((r) => [r.sequence, r.id, r.body]),
     report.parked,
+    report.started,
     report.workerId,
   ]);
 }
 
 /** @throws DecodeError unless the bytes are a whole report of this version */
 export function decodeReport(bytes: Uint8Array, attachments: readonly Uint8Array[] = []): Report {
-  const [, batchId, outcomes, logs, requests, parked, workerId] = decodeMessage("a report", bytes, 7);
+  const fields = decodeMessage("a report", bytes, 8);
+  const [, batchId, outcomes, logs, requests, parked, started, workerId] = fields;
   return {
     batchId: asText(batchId),
     outcomes: asList(outcomes).map((fields) => {
@@ -326,6 +334,7 @@ export function decodeReport(bytes: Uint8Array, attachments: readonly Uint8Array
       return { sequence: asCount(sequence), id: asCount(id), body: asBytes(body) };
     }),
     parked: asList(parked).map(asCount),
+    started: asList(started).map(asCount),
     workerId: asText(workerId),
   };
 }

@@ -15,6 +15,10 @@ export interface NestedCallsOptions {
   readonly laneOf: ((queue: string) => Promise<Dispatcher>) | undefined;
 }
 
+interface CrashRecord extends Pick<Entry, "crashes" | "suspicions" | "losses" | "isAlone"> {
+  readonly error: Error;
+}
+
 type Answer = (answered: Pick<CallAnswer, "body" | "value">) => void;
 
 /** What running calls ask of the flow's process: to run calls of theirs, and services. See docs/adr/0004-nested-calls.md. */
@@ -23,10 +27,10 @@ export class NestedCalls {
   readonly #outstanding: Outstanding;
   readonly #laneOf: NestedCallsOptions["laneOf"];
   /**
-   * The crashes of calls of calls, by task run id. When such a call kills the thread in which the one that made it waits,
-   * that one is run again and makes it again; it must not start from 0 each time.
+   * What has become of calls of calls, by task run id. When such a call kills the process in which the one that made it waits,
+   * that one is run again and makes it again; it must not start from 0 each time, nor among others.
    */
-  readonly #crashes = new Map<string, { readonly crashes: number; readonly error: Error }>();
+  readonly #records = new Map<string, CrashRecord>();
 
   constructor({ dispatcher, outstanding, laneOf }: NestedCallsOptions) {
     this.#dispatcher = dispatcher;
@@ -90,13 +94,16 @@ export class NestedCalls {
 
   /** Gives the call the crashes of its run. @returns why it is to be run no more, if so */
   recall(call: NestedEntry): Error | undefined {
-    const known = this.#crashes.get(call.taskRunId);
-    call.crashes = known?.crashes ?? 0;
-    return known === undefined || known.crashes <= call.crashRetries ? undefined : known.error;
+    const known = this.#records.get(call.taskRunId);
+    if (known === undefined) return undefined;
+    const { error, ...record } = known;
+    Object.assign(call, record);
+    return known.crashes > call.crashRetries ? error : undefined;
   }
 
-  crashed(call: NestedEntry, error: Error): void {
-    this.#crashes.set(call.taskRunId, { crashes: call.crashes, error });
+  /** A thread or process died that had the call. */
+  record({ taskRunId, crashes, suspicions, losses, isAlone }: NestedEntry, error: Error): void {
+    this.#records.set(taskRunId, { crashes, suspicions, losses, isAlone, error });
   }
 
   /** Nobody waits any more for what the call has asked for. */

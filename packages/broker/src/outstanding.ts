@@ -67,6 +67,7 @@ export class Outstanding {
     else this.#busyMs -= entry.costMs;
     if (this.#entries.size === 0) this.#busyMs = 0; // Sums of fractions drift.
     entry.isIdle = false;
+    entry.hasStarted = false;
     entry.blockedBy = 0;
     const { entries } = this.#batches.get(batchId) as SentBatch;
     entries.delete(entry);

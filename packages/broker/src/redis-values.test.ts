@@ -74,7 +74,7 @@ function largeReport(): { report: Report; bytes: Uint8Array; attachments: Uint8A
   const report: Report = {
     batchId: "runner.1",
     outcomes: [{ sequence: 0, kind: "returned", durationMicros: 1, payload: BYTES }],
-    ...{ logs: "", requests: [], parked: [], workerId: "" },
+    ...{ logs: "", requests: [], parked: [], started: [], workerId: "" },
   };
   const attachments: Uint8Array[] = [];
   return { report, bytes: encodeReport(report, attachments), attachments };

@@ -23,6 +23,7 @@ export class ReportSender {
   readonly #options: ReportSenderOptions;
   /** Resolves when all reports are sent; undefined: they are. */
   sending: Promise<void> | undefined;
+  #lastAppended: Promise<unknown> = Promise.resolve();
 
   constructor(options: ReportSenderOptions) {
     this.#options = options;
@@ -48,9 +49,17 @@ export class ReportSender {
     for (const { reference } of outcomes) if (reference !== undefined) this.#options.store.remove(reference);
   }
 
-  async #append(bytes: Uint8Array): Promise<boolean> {
+  /** Resolves when Redis has all that was sent. */
+  async appended(): Promise<void> {
+    await this.sending;
+    await this.#lastAppended;
+  }
+
+  #append(bytes: Uint8Array): Promise<boolean> {
     const { redis, replies } = this.#options;
-    return await appendToStream(redis, replies, bytes).catch(() => true);
+    const appended = appendToStream(redis, replies, bytes).catch(() => true);
+    this.#lastAppended = appended;
+    return appended;
   }
 
   async #withReferences({ report, bytes, attachments = [] }: EncodedReport) {

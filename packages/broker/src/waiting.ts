@@ -7,28 +7,29 @@ export class Waiting {
   readonly #backlog = new Backlog<Entry>();
   /** Calls that running calls wait for, and those whose values were lost: ahead of the backlog, or what has begun would never end. */
   readonly #nested = new Backlog<Entry>();
-  /** Calls that were in a thread or process that died: each travels alone, ahead of all others. */
-  readonly #suspects = new Queue<Entry>();
+  /** Calls that may have killed a thread or process: each travels alone, ahead of all others. */
+  readonly #alone = new Queue<Entry>();
 
   get size(): number {
-    return this.#backlog.size + this.#nested.size + this.#suspects.size;
+    return this.#backlog.size + this.#nested.size + this.#alone.size;
   }
 
   push(entry: Entry): void {
-    this.#queueOf(entry).push(entry, entry.priority);
+    if (entry.isAlone) this.#alone.push(entry);
+    else this.#queueOf(entry).push(entry, entry.priority);
   }
 
   /** Puts calls, in their order, ahead of those that wait. */
   prepend(entries: readonly Entry[]): void {
-    for (const entry of [...entries].reverse()) this.#queueOf(entry).prepend(entry, entry.priority);
+    for (const entry of [...entries].reverse()) {
+      if (entry.isAlone) this.#alone.prepend([entry]);
+      else this.#queueOf(entry).prepend(entry, entry.priority);
+    }
   }
 
-  suspect(entry: Entry): void {
-    this.#suspects.push(entry);
-  }
-
-  nextSuspect(): Entry | undefined {
-    return this.#suspects.shift();
+  /** The next call that travels alone. */
+  nextAlone(): Entry | undefined {
+    return this.#alone.shift();
   }
 
   /** The queue from which the next batch is taken; undefined when nothing waits. Its calls may travel together. */
@@ -37,11 +38,7 @@ export class Waiting {
   }
 
   takeAll(): Entry[] {
-    return [
-      ...this.#suspects.take(this.#suspects.size),
-      ...this.#nested.takeAll(),
-      ...this.#backlog.takeAll(),
-    ];
+    return [...this.#alone.take(this.#alone.size), ...this.#nested.takeAll(), ...this.#backlog.takeAll()];
   }
 
   #queueOf(entry: Entry): Backlog<Entry> {

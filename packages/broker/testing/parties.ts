@@ -1,12 +1,12 @@
 import { Conditions } from "../../../test/support/conditions.ts";
-import type { Broker, Capacity, Delivery, RunnerLink, WorkerLink } from "../src/broker.ts";
+import type { Broker, Capacity, Delivery, LostBatch, RunnerLink, WorkerLink } from "../src/broker.ts";
 import type { Batch, CallAnswer, Report } from "../src/messages.ts";
 import { sampleBatch, sampleReport } from "./samples.ts";
 
 /** A runner that remembers what it was told, and can be waited for. */
 export class TestRunner {
   readonly reports: Report[] = [];
-  readonly lost: { batchId: string; reason: string }[] = [];
+  readonly lost: LostBatch[] = [];
   readonly withdrawn: string[] = [];
   readonly capacities: Capacity[] = [];
   link!: RunnerLink;
@@ -23,7 +23,7 @@ export class TestRunner {
         if (report.outcomes.length > 0) runner.link.release(report.batchId);
         runner.#note(runner.reports, report);
       },
-      onLost: (batchId, reason) => runner.#note(runner.lost, { batchId, reason }),
+      onLost: (lost) => runner.#note(runner.lost, lost),
       onWithdrawn: (batchId) => runner.#note(runner.withdrawn, batchId),
       onCapacity: (capacity) => runner.#note(runner.capacities, capacity),
     });

@@ -17,6 +17,7 @@ export function sampleBatch(runnerId: string, args: Uint8Array = ALL_BYTES): Bat
     id: `${runnerId}.${++count}`,
     runnerId,
     logLevel: "info",
+    isAlone: false,
     tasks: [
       { module: "src/tasks.ts", entry: undefined, name: "zähle → 数", timeoutSeconds: 0 },
       { module: "src/more tasks.mjs", entry: "src/main.ts", name: "add", timeoutSeconds: 1.5 },
@@ -66,7 +67,7 @@ export function sampleReport(batchId: string, outcome: Partial<CallOutcome> = {}
 export function encoded(
   parts: Pick<Report, "batchId" | "outcomes" | "logs"> & Partial<Report>,
 ): EncodedReport {
-  const report: Report = { requests: [], parked: [], workerId: "", ...parts };
+  const report: Report = { requests: [], parked: [], started: [], workerId: "", ...parts };
   const attachments: Uint8Array[] = [];
   return { report, bytes: encodeReport(report, attachments), attachments };
 }

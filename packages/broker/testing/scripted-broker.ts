@@ -1,6 +1,6 @@
 import { encode } from "@millrace/core/internal";
 import type { Broker, RunnerHandlers, RunnerLink, WorkerLink } from "../src/broker.ts";
-import type { Batch, CallAnswer, CallOutcome, OutcomeKind } from "../src/messages.ts";
+import type { Batch, CallAnswer, CallOutcome, OutcomeKind, Report } from "../src/messages.ts";
 import { encodeRequest, type Request } from "../src/requests.ts";
 
 /** A broker without workers, for one runner: it keeps what is sent, and a test says what happens to it. */
@@ -81,7 +81,12 @@ export class ScriptedBroker implements Broker {
   }
 
   reports({ id }: Batch, outcomes: readonly CallOutcome[], logs = ""): void {
-    this.#handlers.onReport({ batchId: id, outcomes, logs, requests: [], parked: [], workerId: "" });
+    this.#tell({ batchId: id, outcomes, logs });
+  }
+
+  /** Calls of the batch have begun, and go on. */
+  starts({ id }: Batch, ...started: number[]): void {
+    this.#tell({ batchId: id, started });
   }
 
   /** A call of the batch, in a worker, asks something. */
@@ -91,7 +96,12 @@ export class ScriptedBroker implements Broker {
 
   asksRaw({ id: batchId }: Batch, sequence: number, id: number, body: Uint8Array): void {
     const requests = [{ sequence, id, body }];
-    this.#handlers.onReport({ batchId, outcomes: [], logs: "", requests, parked: [], workerId: "worker" });
+    this.#tell({ batchId, requests, workerId: "worker" });
+  }
+
+  #tell(report: Partial<Report> & Pick<Report, "batchId">): void {
+    const none = { outcomes: [], logs: "", requests: [], parked: [], started: [], workerId: "" };
+    this.#handlers.onReport({ ...none, ...report });
   }
 
   withdraws({ id }: Batch): void {
@@ -106,8 +116,8 @@ export class ScriptedBroker implements Broker {
     );
   }
 
-  loses({ id }: Batch, reason = "Worker w died."): void {
-    this.#handlers.onLost(id, reason);
+  loses({ id }: Batch, reason = "Worker w died.", hasWorkerDied = true): void {
+    this.#handlers.onLost({ batchId: id, reason, hasWorkerDied });
   }
 }
 

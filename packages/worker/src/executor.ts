@@ -47,6 +47,8 @@ export interface Executor {
   room(): Promise<void>;
   /** Resolves when no call is waiting or running. */
   idle(): Promise<void>;
-  /** Ends at once, whatever runs. Never rejects; safe to call twice. */
+  /** Resolves when no call computes, or could: those that wait for something may. */
+  quiet(): Promise<void>;
+  /** Ends at once, whatever runs: calls that have not ended are reported as `lost`. Never rejects; safe to call twice. */
   close(): Promise<void>;
 }

@@ -5,12 +5,14 @@ import { CallRunner } from "./call-runner.ts";
 import { DEFAULT_CALLS_PER_THREAD, type Executor } from "./executor.ts";
 import { fetchedBatch, hasReferences } from "./fetched-batch.ts";
 import { ModuleLoader } from "./module-loader.ts";
-import { reportOf } from "./pending-call.ts";
+import { lostOutcome, reportOf } from "./pending-call.ts";
 import { Signal } from "./signal.ts";
 import { ThreadState } from "./thread-state.ts";
 
 interface Execution {
-  remaining: number;
+  readonly batch: Batch;
+  /** Calls that have not ended, by sequence. */
+  readonly unended: Set<number>;
   /** Calls that were cancelled while their values are fetched; undefined when these are there. */
   cancelled: Set<number> | undefined;
   readonly onReport: (report: EncodedReport, isLast: boolean) => void;
@@ -71,8 +73,12 @@ export class InlineExecutor implements Executor {
     onReport: (report: EncodedReport, isLast: boolean) => void,
     fetch?: FetchValue,
   ): void {
-    if (this.#isClosed) return;
-    const execution: Execution = { remaining: batch.calls.length, onReport, cancelled: undefined };
+    const unended = new Set(batch.calls.map(({ sequence }) => sequence));
+    const execution: Execution = { batch, unended, onReport, cancelled: undefined };
+    if (this.#isClosed) {
+      this.#lose(execution);
+      return;
+    }
     this.#executions.set(batch.id, execution);
     if (fetch === undefined || !hasReferences(batch)) this.#accept(batch);
     else void this.#fetchAndAccept(batch, fetch, execution);
@@ -121,19 +127,29 @@ export class InlineExecutor implements Executor {
     while (this.#executions.size > 0) await this.#changed.wait();
   }
 
+  async quiet(): Promise<void> {
+    while (!this.hasRoom() && !this.#isClosed) await this.#changed.wait();
+  }
+
   async close(): Promise<void> {
+    if (this.#isClosed) return;
     this.#isClosed = true;
     this.#runner.close();
     this.#hideCalls();
+    for (const execution of this.#executions.values()) this.#lose(execution);
     this.#executions.clear();
     this.#changed.fire();
+  }
+
+  #lose({ batch, unended, onReport }: Execution): void {
+    onReport(reportOf({ batch }, { outcomes: [...unended].map(lostOutcome) }), true);
   }
 
   #onReport(encoded: EncodedReport): void {
     const execution = this.#executions.get(encoded.report.batchId);
     if (execution === undefined || this.#isClosed) return;
-    execution.remaining -= encoded.report.outcomes.length;
-    const isLast = execution.remaining === 0;
+    for (const { sequence } of encoded.report.outcomes) execution.unended.delete(sequence);
+    const isLast = execution.unended.size === 0;
     if (isLast) this.#executions.delete(encoded.report.batchId);
     execution.onReport(encoded, isLast);
     this.#changed.fire();

@@ -100,7 +100,8 @@ describe("when its process is killed", () => {
     expect(deaths).toEqual([
       { workerId: expect.any(String), reason: expect.stringMatching(/^It was killed by SIGKILL/) },
     ]);
-    expect(runner.lost).toEqual([{ batchId: held.id, reason: expect.stringContaining(deaths[0]!.workerId) }]);
+    const reason = expect.stringContaining(deaths[0]!.workerId);
+    expect(runner.lost).toEqual([{ batchId: held.id, reason, hasWorkerDied: true }]);
     expect(await serve()).toBe(2);
     expect(nanny!.pid).not.toBe(first);
     await runner.until(() => runner.capacity.workers === 1);

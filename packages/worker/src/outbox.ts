@@ -72,7 +72,10 @@ export class Outbox {
     const parked = this.#parked;
     if (outcomes.length + requests.length + parked.length === 0 && logs === "") return;
     const workerId = requests.length === 0 ? "" : this.#options.workerId();
-    const report: Report = { batchId: this.#batchId, outcomes, logs, requests, parked, workerId };
+    const report: Report = {
+      ...{ batchId: this.#batchId, outcomes, logs, requests, parked, workerId },
+      started: NONE, // Its process tells, should this thread take it along.
+    };
     this.#outcomes = [];
     this.#requests = [];
     this.#parked = [];
@@ -81,3 +84,5 @@ export class Outbox {
     this.#options.send({ report, bytes, attachments });
   }
 }
+
+const NONE: readonly never[] = [];

@@ -2,6 +2,7 @@ import {
   type Batch,
   type BatchCall,
   type CallInput,
+  type CallOutcome,
   type EncodedReport,
   encodeReport,
   isSequence,
@@ -45,6 +46,8 @@ export class PendingCall {
   isIdle = false;
   /** Does it wait, in its thread, for calls that are under way there? */
   isDeferred = false;
+  /** Was it seen that it has begun, and was this told? See StartWatch. */
+  start: "unseen" | "seen" | "told" = "unseen";
   /** Has it asked anything? Then its flow's process must know when it is run again. */
   hasAsked = false;
   isCancelled = false;
@@ -110,7 +113,7 @@ export function fulfil({ call, dependents }: PendingCall, payload: Uint8Array): 
 
 export function reportOf({ batch }: Pick<Execution, "batch">, parts: Partial<Report>): EncodedReport {
   const report: Report = {
-    ...{ batchId: batch.id, outcomes: [], logs: "", requests: [], parked: [], workerId: "" },
+    ...{ batchId: batch.id, outcomes: [], logs: "", requests: [], parked: [], started: [], workerId: "" },
     ...parts,
   };
   const attachments: Uint8Array[] = [];
@@ -122,4 +125,9 @@ export function withoutStrays(encoded: EncodedReport, execution: Execution): Enc
   const { outcomes, ...rest } = encoded.report;
   const known = outcomes.filter(({ sequence }) => execution.calls.has(sequence));
   return known.length === outcomes.length ? encoded : reportOf(execution, { ...rest, outcomes: known });
+}
+
+/** Of a call that did not end here, through no fault of its own. */
+export function lostOutcome(sequence: number): CallOutcome {
+  return { sequence, kind: "lost", durationMicros: 0, payload: new Uint8Array() };
 }

@@ -22,6 +22,7 @@ import {
   withoutStrays,
 } from "./pending-call.ts";
 import { Signal } from "./signal.ts";
+import { StartWatch } from "./start-watch.ts";
 import { planChunk, ROOM_MS, STUCK_AFTER_MS } from "./thread-plan.ts";
 import type { Overdue, ThreadSlot } from "./thread-slot.ts";
 import { Threads } from "./threads.ts";
@@ -54,6 +55,8 @@ export class ThreadExecutor implements Executor {
   readonly #durations = new Durations<string>();
   readonly #changed = new Signal();
   #stuckTimer: NodeJS.Timeout | undefined;
+  /** Left out when nobody would survive to hear of starts: the flow's process is this one. */
+  readonly #starts: StartWatch | undefined;
   readonly #arrivals: ArrivalHandlers = {
     onReady: (pending) => {
       this.#ready.push(pending);
@@ -75,6 +78,8 @@ export class ThreadExecutor implements Executor {
       onStuck: (call, why) => this.#endOverdue(call, why),
       onDied: (slot, reason) => this.#recover(slot, reason),
     });
+    if (options.cluster !== undefined)
+      this.#starts = new StartWatch(this.#threads, (calls) => this.#tellStarted(calls));
   }
 
   async start(workerId: string, modules: readonly string[] = []): Promise<void> {
@@ -91,6 +96,10 @@ export class ThreadExecutor implements Executor {
   execute(batch: Batch, onReport: Execution["onReport"], fetch?: FetchValue): void {
     const execution = openExecution(batch, onReport);
     this.#executions.set(batch.id, execution);
+    if (this.#isClosed) {
+      this.#lose(execution);
+      return;
+    }
     if (fetch !== undefined) fetchValues(execution, fetch, this.#arrivals);
     for (const pending of execution.calls.values()) if (pending.waitsFor === 0) this.#ready.push(pending);
     this.#feed();
@@ -141,11 +150,17 @@ export class ThreadExecutor implements Executor {
     while (this.#executions.size > 0 && !this.#isClosed) await this.#changed.wait();
   }
 
+  async quiet(): Promise<void> {
+    const isBusy = () => this.#ready.size > 0 || this.#threads.slots.some(({ busyCalls }) => busyCalls > 0);
+    while (isBusy() && !this.#isClosed) await this.#changed.wait();
+  }
+
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearTimeout(this.#stuckTimer);
-    this.#executions.clear();
+    this.#starts?.stop();
+    for (const execution of [...this.#executions.values()]) this.#lose(execution);
     this.#changed.fire();
     await this.#threads.close();
   }
@@ -190,6 +205,7 @@ export class ThreadExecutor implements Executor {
     const calls = chunkOf(first, (pending) => this.#expectedMs(pending));
     for (const pending of calls) pending.expectedMs = this.#expectedMs(pending);
     slot.send(first[0]!.execution.batch, calls);
+    this.#starts?.start();
   }
 
   #expectedMs({ taskKey }: PendingCall): number | undefined {
@@ -274,6 +290,18 @@ export class ThreadExecutor implements Executor {
     const isLast = execution.calls.size === 0 && this.#executions.delete(execution.batch.id);
     execution.onReport(encoded, isLast);
     this.#endHere([...unstarted], "unstarted");
+  }
+
+  #tellStarted(calls: readonly PendingCall[]): void {
+    for (const execution of new Set(calls.map(({ execution }) => execution))) {
+      const own = calls.filter((pending) => pending.execution === execution);
+      const started = own.map(({ call }) => call.sequence);
+      execution.onReport(reportOf(execution, { started }), false);
+    }
+  }
+
+  #lose({ calls }: Execution): void {
+    this.#endHere([...calls.values()], "lost");
   }
 
   /** Ends calls that no thread will end. */

@@ -114,6 +114,16 @@ export class ThreadSlot {
     return this.#sent > this.#state.started;
   }
 
+  /** The calls that have begun, and whose end is not known. Calls begin in the order in which they came. */
+  begun(): PendingCall[] {
+    const begun: PendingCall[] = [];
+    for (const call of this.inFlight) {
+      if (call.number >= this.#state.started) break;
+      if (this.#hasBegun(call)) begun.push(call);
+    }
+    return begun;
+  }
+
   /** Hands calls of a batch to the thread, each behind those of them that it waits for. */
   send(batch: Batch, calls: readonly PendingCall[]): void {
     for (const call of calls) {
@@ -149,6 +159,7 @@ export class ThreadSlot {
       this.#overdue.delete(call);
     }
     call.slot = undefined;
+    call.start = "unseen";
   }
 
   /** The call has asked something, and waits for the answer. */
@@ -237,6 +248,7 @@ export class ThreadSlot {
       call.unanswered = 0;
       call.isIdle = false;
       call.isDeferred = false;
+      call.start = "unseen";
     }
     return { suspects, others };
   }

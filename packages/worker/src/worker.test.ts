@@ -77,6 +77,26 @@ describe("a worker", () => {
     expect(executor.events).toEqual(["start", "execute", "close"]);
   });
 
+  test("executes a batch that is to be alone when nothing else computes, takes no other meanwhile, and says that it has begun", async () => {
+    vi.spyOn(executor, "hasRoom").mockReturnValue(true);
+    const worker = await Worker.start({ broker, executor });
+    runner.send(add(1));
+    const first = await executor.running();
+    const alone = runner.send({ ...add(2), isAlone: true });
+    const third = runner.send(add(3));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(await executor.running()).toBe(first);
+    executor.end(first);
+    await runner.until(() =>
+      runner.reports.some(({ batchId, started }) => batchId === alone.id && started.length === 1),
+    );
+    expect((await executor.running()).id).toBe(alone.id);
+    executor.end(await executor.running());
+    expect((await executor.running()).id).toBe(third.id);
+    executor.end(await executor.running());
+    await worker.stop(LONG_SECONDS);
+  });
+
   test("that cannot start its executor does not join", async () => {
     const bad = new InlineExecutor({ root: FIXTURES });
     await expect(Worker.start({ broker, executor: bad, modules: ["missing.js"] })).rejects.toThrow(
@@ -134,13 +154,13 @@ describe("a worker that stops", () => {
     expect(runner.lost).toEqual([]);
   });
 
-  test("gives up what does not end within the grace: it is lost to this worker, and can be run by another", async () => {
-    const worker = await Worker.start({ broker, executor, workerId: "me" });
-    const batch = runner.send(add(1));
+  test("hands on what does not end within the grace: it runs elsewhere, and nobody is blamed", async () => {
+    const worker = await Worker.start({ broker, executor });
+    const batch = runner.send(add(1, 2));
     await executor.running();
     await worker.stop(0.01);
-    expect(runner.lost).toEqual([{ batchId: batch.id, reason: "Worker me left before it finished." }]);
-    expect(runner.reports).toEqual([]);
+    expect((await runner.answered(batch)).map(({ kind }) => kind)).toEqual(["lost", "lost"]);
+    expect(runner.lost).toEqual([]);
     expect(executor.events).toEqual(["start", "execute", "close"]);
   });
 

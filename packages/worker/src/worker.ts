@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Broker, Delivery, WorkerLink } from "@millrace/broker";
 import type { Executor } from "./executor.ts";
+import { reportOf } from "./pending-call.ts";
 
 export interface WorkerOptions {
   /** May be on its way: the executor starts meanwhile. */
@@ -24,6 +25,8 @@ export class Worker {
   readonly #executor: Executor;
   readonly #early: EarlyCancellations;
   readonly #loop: Promise<void>;
+  /** The batches that it executes. */
+  readonly #held = new Set<string>();
   #taking: Promise<void> = Promise.resolve();
   #isStopping = false;
   #stopped: Promise<void> | undefined;
@@ -65,8 +68,8 @@ export class Worker {
   }
 
   /**
-   * Takes no more batches, waits up to `graceSeconds` for the calls that it has, and leaves. Calls that did not end in
-   * time are lost to this worker: their runners send them again. Never rejects; safe to call twice.
+   * Takes no more batches, hands back calls that have not started, waits up to `graceSeconds` for the others, and leaves. Calls
+   * that did not end in time run again elsewhere. Never rejects; safe to call twice.
    */
   stop(graceSeconds: number): Promise<void> {
     this.#stopped ??= this.#stop(graceSeconds);
@@ -86,20 +89,42 @@ export class Worker {
 
   async #takeOne(): Promise<void> {
     const delivery = await this.#link.take();
-    if (delivery !== undefined) this.#execute(delivery);
+    if (delivery?.batch.isAlone === true) await this.#executeAlone(delivery);
+    else if (delivery !== undefined) this.#execute(delivery);
+  }
+
+  /**
+   * One of its calls may kill the process. Nothing else computes here meanwhile, and the runner knows that it has begun: when the
+   * process dies, it was that.
+   */
+  async #executeAlone(delivery: Delivery): Promise<void> {
+    const { batch } = delivery;
+    this.#early.expect(batch.id);
+    await this.#executor.quiet();
+    const started = batch.calls.map(({ sequence }) => sequence);
+    if (!this.#isStopping) {
+      delivery.report(reportOf({ batch }, { started }));
+      await delivery.reported();
+    }
+    this.#execute(delivery);
+    await this.#executor.quiet();
   }
 
   #execute(delivery: Delivery): void {
+    const { id } = delivery.batch;
+    this.#held.add(id);
     this.#executor.execute(
       delivery.batch,
       (report, isLast) => {
         delivery.report(report);
-        if (isLast) delivery.finish();
+        if (!isLast) return;
+        this.#held.delete(id);
+        delivery.finish();
       },
       delivery.fetch,
     );
-    const cancelled = this.#early.of(delivery.batch.id);
-    if (cancelled !== undefined) this.#executor.cancel(delivery.batch.id, cancelled);
+    const cancelled = this.#early.of(id);
+    if (cancelled !== undefined) this.#executor.cancel(id, cancelled);
   }
 
   /** In this order: nothing new comes in, what is there ends, the threads go, and only then does the worker sign off. */
@@ -108,7 +133,10 @@ export class Worker {
     this.#link.stopTaking();
     const grace = new AbortController();
     // A batch that was just being handed over is one of those that it has.
-    const done = this.#taking.then(() => this.#executor.idle());
+    const done = this.#taking.then(() => {
+      for (const batchId of this.#held) this.#executor.handBack(batchId);
+      return this.#executor.idle();
+    });
     await Promise.race([done, after(graceSeconds * 1000, grace.signal)]);
     grace.abort();
     await this.#executor.close();
@@ -123,10 +151,20 @@ export class Worker {
  */
 class EarlyCancellations {
   readonly #sequences = new Map<string, readonly number[]>();
+  #expected: string | undefined;
+
+  /** The batch is here, and will be executed some time. */
+  expect(batchId: string): void {
+    this.#expected = batchId;
+  }
 
   note(batchId: string, sequences: readonly number[]): void {
     this.#sequences.set(batchId, [...(this.of(batchId) ?? []), ...sequences]);
-    setTimeout(() => this.#sequences.delete(batchId), EARLY_MS).unref();
+    const forget = () => {
+      if (this.#expected === batchId) setTimeout(forget, EARLY_MS).unref();
+      else this.#sequences.delete(batchId);
+    };
+    setTimeout(forget, EARLY_MS).unref();
   }
 
   of(batchId: string): readonly number[] | undefined {

@@ -29,6 +29,7 @@ export function batchOf(module: string, ...calls: readonly CallOf[]): Batch {
     id: `runner.${++batches}`,
     runnerId: "runner",
     logLevel: "info",
+    isAlone: false,
     tasks: names.map((name) => ({ module, entry: undefined, name, timeoutSeconds: 0 })),
     contexts: [
       {

@@ -41,9 +41,13 @@ export class GatedExecutor implements Executor {
     while (this.#running.size > 0) await this.room();
   }
 
+  quiet(): Promise<void> {
+    return this.idle();
+  }
+
   async close(): Promise<void> {
     this.events.push("close");
-    this.#running.clear();
+    for (const batch of this.#running.keys()) this.#endAll(batch, "lost");
     this.#changed();
   }
 
@@ -57,21 +61,26 @@ export class GatedExecutor implements Executor {
 
   /** Ends the calls of a batch, each in a report of its own. */
   end(batch: Batch): void {
+    this.#endAll(batch, "returned");
+    this.#changed();
+  }
+
+  #endAll(batch: Batch, kind: "returned" | "lost"): void {
     const onReport = this.#running.get(batch)!;
     this.#running.delete(batch);
     for (const [index, { sequence }] of batch.calls.entries()) {
       const payload = encode("done");
       const report = {
         batchId: batch.id,
-        outcomes: [{ sequence, kind: "returned" as const, durationMicros: 1, payload }],
+        outcomes: [{ sequence, kind, durationMicros: 1, payload }],
         logs: "",
         requests: [],
         parked: [],
+        started: [],
         workerId: "",
       };
       onReport({ report, bytes: encodeReport(report) }, index === batch.calls.length - 1);
     }
-    this.#changed();
   }
 
   #changed(): void {

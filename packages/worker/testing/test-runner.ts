@@ -1,10 +1,10 @@
-import type { Batch, Broker, Capacity, Report, RunnerLink } from "@millrace/broker";
+import type { Batch, Broker, Capacity, LostBatch, Report, RunnerLink } from "@millrace/broker";
 import { Conditions } from "../../../test/support/conditions.ts";
 
 /** A runner that remembers what it was told, and can be waited for. */
 export class TestRunner {
   readonly reports: Report[] = [];
-  readonly lost: { batchId: string; reason: string }[] = [];
+  readonly lost: LostBatch[] = [];
   capacity: Capacity = { workers: 0, slots: 0 };
   link!: RunnerLink;
   readonly #conditions = new Conditions();
@@ -13,7 +13,7 @@ export class TestRunner {
     const runner = new TestRunner();
     runner.link = await broker.connectRunner({
       onReport: (report) => runner.#note(() => runner.reports.push(report)),
-      onLost: (batchId, reason) => runner.#note(() => runner.lost.push({ batchId, reason })),
+      onLost: (lost) => runner.#note(() => runner.lost.push(lost)),
       onWithdrawn: () => {},
       onCapacity: (capacity) =>
         runner.#note(() => {

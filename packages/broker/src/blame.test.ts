@@ -1,0 +1,42 @@
+import { describe, expect, test } from "vitest";
+import { blame, type LostCall } from "./blame.ts";
+
+const WAITS: LostCall = {
+  isAlone: false,
+  hasStarted: false,
+  isParked: false,
+  isAwaitingAnswer: false,
+  losses: 0,
+};
+const COMPUTES = { ...WAITS, hasStarted: true };
+const AWAITS_ITS_OWN = { ...COMPUTES, isParked: true, isAwaitingAnswer: true };
+const ALONE = { ...COMPUTES, isAlone: true };
+
+describe("of the calls of a batch that was lost with its worker", () => {
+  test.each<[string, LostCall, "blamed" | "suspects" | "others"]>([
+    ["one that computed is suspected", COMPUTES, "suspects"],
+    ["one that was not known to have begun is not", WAITS, "others"],
+    ["but it is the second time", { ...WAITS, losses: 1 }, "suspects"],
+    ["one that awaited something is not suspected", { ...COMPUTES, isParked: true }, "others"],
+    ["but it is the second time", { ...COMPUTES, isParked: true, losses: 1 }, "suspects"],
+    ["one that waited for calls of its own is not", { ...AWAITS_ITS_OWN, losses: 2 }, "others"],
+    ["but it is in the end", { ...AWAITS_ITS_OWN, losses: 3 }, "suspects"],
+    ["one that ran alone in the process is blamed", ALONE, "blamed"],
+    ["not when it had not begun", { ...ALONE, hasStarted: false, losses: 5 }, "others"],
+    [
+      "nor when it waited for calls of its own, which ran there",
+      { ...AWAITS_ITS_OWN, isAlone: true },
+      "others",
+    ],
+  ])("%s", (_, call, where) => {
+    expect(blame([call])).toEqual({ blamed: [], suspects: [], others: [], [where]: [call] });
+  });
+
+  test("each is judged by itself", () => {
+    expect(blame([COMPUTES, WAITS, COMPUTES])).toEqual({
+      blamed: [],
+      suspects: [COMPUTES, COMPUTES],
+      others: [WAITS],
+    });
+  });
+});

@@ -1,0 +1,44 @@
+/** What is known of a call whose batch was lost with its worker. */
+export interface LostCall {
+  /** Was it to run while its worker's process computed nothing else? */
+  readonly isAlone: boolean;
+  /** Had its worker said that it has begun? Of calls that take less than some milliseconds, it does not. */
+  readonly hasStarted: boolean;
+  readonly isParked: boolean;
+  /** Did it wait for calls of its own? */
+  readonly isAwaitingAnswer: boolean;
+  /** How often this has happened to it, and it was not suspected. */
+  readonly losses: number;
+}
+
+export interface Blame<Call> {
+  /** The process died of these: nothing else ran in it. */
+  readonly blamed: readonly Call[];
+  /** Each of these may be why, and runs again alone, so that the next death tells. */
+  readonly suspects: readonly Call[];
+  /** They run again as if nothing had been. */
+  readonly others: readonly Call[];
+}
+
+/** How often a call that waits for calls of its own is lost before it is suspected: it is rather one of those that kills. */
+const LOSSES_OF_WAITING = 3;
+
+/**
+ * Who of the calls of a lost batch may have killed the worker. Those that computed, as far as the worker had said so. It
+ * says nothing of short ones, and one of these may do it again and again while others are suspected: so whoever is lost a
+ * second time is suspected as well.
+ */
+export function blame<Call extends LostCall>(calls: readonly Call[]): Blame<Call> {
+  const blamed: Call[] = [];
+  const suspects: Call[] = [];
+  const others: Call[] = [];
+  for (const call of calls) {
+    const { isAlone, hasStarted, isParked, isAwaitingAnswer, losses } = call;
+    if (isAlone && !hasStarted) others.push(call);
+    else if (isAlone && !isAwaitingAnswer) blamed.push(call);
+    else if ((hasStarted && !isParked) || losses >= (isAwaitingAnswer ? LOSSES_OF_WAITING : 1))
+      suspects.push(call);
+    else others.push(call);
+  }
+  return { blamed, suspects, others };
+}

@@ -1,0 +1,66 @@
+/** A call that kills its worker's process is found and ends CRASHED; the calls that it met end as if it had not been there. */
+import { appendFileSync, readFileSync } from "node:fs";
+import { DistributedTaskRunner, flow, LocalCluster, unmapped, WorkerLostError } from "millrace";
+import { expect, inject, test, vi } from "vitest";
+import * as tasks from "../fixtures/tasks.ts";
+import { Gate } from "../support/gate.ts";
+import { keepLogs } from "../support/logs.ts";
+
+vi.setConfig({ testTimeout: 60_000 });
+keepLogs();
+
+const GOOD = 1_000;
+
+test.each([
+  ["at once", 0],
+  ["in the middle of its work", 30],
+])("a poison call among 1,000 good ones: killing %s", async (_, afterMs) => {
+  await using gate = await Gate.make();
+  await using cluster = new LocalCluster({
+    ...{ broker: "redis", redis: inject("redisUrl"), workers: 2, threads: 2 },
+  });
+  const journal = gate.path("deaths");
+  appendFileSync(journal, "");
+  const run = flow({ name: "poisoned", taskRunner: new DistributedTaskRunner({ cluster }) }, async () => {
+    const before = tasks.add.map(
+      Array.from({ length: GOOD / 2 }, (_, index) => index),
+      unmapped(1),
+    );
+    const poison = tasks.killProcess.submit(journal, afterMs);
+    const after = tasks.add.map(
+      Array.from({ length: GOOD / 2 }, (_, index) => index),
+      unmapped(2),
+    );
+    const error: unknown = await poison.result().catch((thrown: unknown) => thrown);
+    return { error, state: poison.state, sums: [...(await before.results()), ...(await after.results())] };
+  });
+  const { error, state, sums } = await run();
+  expect(state.type).toBe("CRASHED");
+  expect(error).toBeInstanceOf(WorkerLostError);
+  expect((error as Error).message).toMatch(/Worker .* died/);
+  expect(sums).toEqual([
+    ...Array.from({ length: GOOD / 2 }, (_, index) => index + 1),
+    ...Array.from({ length: GOOD / 2 }, (_, index) => index + 2),
+  ]);
+  // Once or twice among others, until it is suspected; then alone, as often as it may crash, and once more.
+  const deaths = readFileSync(journal, "utf8").length;
+  expect(deaths).toBeGreaterThanOrEqual(tasks.POISON_CRASH_RETRIES + 2);
+  expect(deaths).toBeLessThanOrEqual(tasks.POISON_CRASH_RETRIES + 3);
+});
+
+test("a call that may not crash once survives the company of one that kills", async () => {
+  await using gate = await Gate.make();
+  await using cluster = new LocalCluster({
+    ...{ broker: "redis", redis: inject("redisUrl"), workers: 1, threads: 2 },
+  });
+  const journal = gate.path("deaths");
+  const names = ["a", "b"];
+  const run = flow({ name: "company", taskRunner: new DistributedTaskRunner({ cluster }) }, async () => {
+    const held = tasks.hold.withOptions({ crashRetries: 0 }).map(unmapped(gate.directory), names);
+    const poison = tasks.killProcess.submit(journal, 100);
+    await poison.wait();
+    await gate.open();
+    return { poison: poison.state.type, held: (await held.results()).map(({ name }) => name) };
+  });
+  expect(await run()).toEqual({ poison: "CRASHED", held: names });
+});
