@@ -1,5 +1,5 @@
 import type { Capacity, LostBatch } from "./broker.ts";
-import { SWEEP_MS } from "./intervals.ts";
+import { HEARTBEAT_TTL_MS, SWEEP_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import { type BatchEvidence, type Doubts, findLost } from "./lost-batches.ts";
 import type { Redis } from "./redis-connection.ts";
@@ -24,6 +24,11 @@ export class BatchWatch {
   readonly #watched = new Set<string>();
   readonly #doubts: Doubts = new Map();
   #unsubscribe: (() => void) | undefined;
+  /** Until then, workers that live may not have been able to say so. */
+  #blindUntil = 0;
+  readonly #onConnected = () => {
+    this.#blindUntil = performance.now() + HEARTBEAT_TTL_MS;
+  };
   #timer: NodeJS.Timeout | undefined;
   #isSweeping = false;
   #isSweepDue = false;
@@ -31,6 +36,7 @@ export class BatchWatch {
 
   static async start(options: BatchWatchOptions): Promise<BatchWatch> {
     const watch = new BatchWatch(options);
+    options.redis.on("ready", watch.#onConnected);
     watch.#unsubscribe = await options.registry.subscribe(() => void watch.#sweep());
     watch.#timer = setInterval(() => void watch.#sweep(), SWEEP_MS);
     await watch.#sweep();
@@ -59,6 +65,7 @@ export class BatchWatch {
   close(): void {
     this.#isClosed = true;
     clearInterval(this.#timer);
+    this.#options.redis.off("ready", this.#onConnected);
     this.#unsubscribe?.();
   }
 
@@ -79,6 +86,7 @@ export class BatchWatch {
    * taken a batch, or finished one and left. Only who has gone and still holds a batch is dead.
    */
   async #look(): Promise<void> {
+    if (performance.now() < this.#blindUntil) return;
     const { registry, onCapacity, onLost } = this.#options;
     const evidence = await this.#evidence();
     const workers = await registry.live();

@@ -27,6 +27,8 @@ export interface RunnerHandlers {
   onWithdrawn(batchId: string): void;
   /** Workers came or went. */
   onCapacity(capacity: Capacity): void;
+  /** The broker has been away for too long: calls that wait for it are to wait no more. */
+  onUnavailable(error: Error): void;
 }
 
 export interface LostBatch {
@@ -74,6 +76,8 @@ export interface WorkerInfo {
 export interface WorkerHandlers {
   onCancel(batchId: string, sequences: readonly number[]): void;
   onHandBack(batchId: string): void;
+  /** The right to run the batch is gone: its calls are to end, and nobody hears of them any more. */
+  onDropped(batchId: string): void;
   onAnswer(answer: CallAnswer): void;
 }
 

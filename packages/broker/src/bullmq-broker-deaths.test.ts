@@ -5,6 +5,7 @@ import { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
 import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../../test/support/leaks.ts";
 import { startPrivateRedis } from "../../../test/support/private-redis.ts";
+import { until } from "../../../test/support/until.ts";
 import { TestRunner, TestWorker } from "../testing/parties.ts";
 import { connectPair } from "../testing/redis.ts";
 import { sampleReport } from "../testing/samples.ts";
@@ -114,7 +115,7 @@ test("the holder of a lease is the worker, by its id", async () => {
   expect(await redis.get(lease)).toBeNull();
 });
 
-test("a lease that was lost is noticed, and the late outcome still arrives", async () => {
+test("a worker that has lost its lease is told to stop, and what it reports reaches nobody", async () => {
   const { runner, namespace, forWorkers } = await setUp();
   const worker = await TestWorker.join(forWorkers);
   const redis = new Redis(inject("redisUrl"));
@@ -124,12 +125,40 @@ test("a lease that was lost is noticed, and the late outcome still arrives", asy
   await redis.del(keysOf(namespace).lease("default", batch.id));
   await runner.until(() => runner.lost.length > 0);
   expect(runner.lost).toEqual([
-    { batchId: batch.id, reason: "The lease on the batch ran out.", hasWorkerDied: true },
+    { batchId: batch.id, reason: "The lease on the batch ran out.", hasWorkerDied: false },
   ]);
+  await worker.until(() => worker.dropped.includes(batch.id));
   delivery.report(sampleReport(batch.id));
   delivery.finish();
+  const next = runner.send();
+  expect((await worker.serveOne()).id).toBe(next.id);
   await runner.until(() => runner.reports.length > 0);
+  expect(runner.reports.map(({ batchId }) => batchId)).toEqual([next.id]);
   await worker.link.close();
+});
+
+test("batches of a runner that is gone are dropped: those that run, and those that wait", async () => {
+  const { runner, namespace, forRunners, forWorkers } = await setUp();
+  const worker = await TestWorker.join(forWorkers);
+  const dead = await TestRunner.join(forRunners);
+  const running = dead.send();
+  await worker.take();
+  const waiting = dead.send();
+  const redis = new Redis(inject("redisUrl"));
+  cleanups.push(() => redis.quit());
+  const keys = keysOf(namespace);
+  await until("it waits", async () => (await redis.exists(keys.job("default", waiting.id))) === 1);
+  // As a runner's process that has died leaves it: nobody renews its lease.
+  const lease = keys.runnerLease(dead.link.runnerId);
+  const ending = setInterval(() => void redis.del(lease), 10);
+  cleanups.push(() => clearInterval(ending));
+  await worker.until(() => worker.dropped.includes(running.id));
+  const next = runner.send();
+  expect((await worker.serveOne()).id).toBe(next.id);
+  await until("nothing of it waits", async () => (await redis.exists(keys.job("default", waiting.id))) === 0);
+  clearInterval(ending);
+  await worker.link.close();
+  await dead.link.close();
 });
 
 test("a Redis that lost its data is noticed, and batches sent then are served", async () => {

@@ -1,4 +1,5 @@
-import type { ResultStore } from "@millrace/core";
+import { BrokerUnavailableError, type ResultStore } from "@millrace/core";
+import { AwayWatch } from "./away-watch.ts";
 import {
   type Broker,
   DEFAULT_QUEUE,
@@ -12,10 +13,11 @@ import { BullMqRunner } from "./bullmq-runner.ts";
 import { BullMqWorker } from "./bullmq-worker.ts";
 import { LEAVE_MS } from "./intervals.ts";
 import { type Keys, keysOf } from "./keys.ts";
-import { checkRedis, connectRedis, doneWithin, type Redis } from "./redis-connection.ts";
+import { checkRedis, connectRedis, doneWithin, type Redis, withoutPassword } from "./redis-connection.ts";
 import { RedisLimiter } from "./redis-limiter.ts";
 import { RedisLimits } from "./redis-limits.ts";
 import { RedisResultStore } from "./redis-result-store.ts";
+import { RunnerLeases } from "./runner-lease.ts";
 import { WorkerRegistry } from "./worker-registry.ts";
 
 export interface BullMqBrokerOptions {
@@ -23,7 +25,11 @@ export interface BullMqBrokerOptions {
   /** Separates projects that share a Redis. */
   readonly namespace: string;
   readonly queue?: string;
+  /** How long runners wait for a Redis that is away, before what waits for it fails. Default: 60. */
+  readonly patienceSeconds?: number | undefined;
 }
+
+const DEFAULT_PATIENCE_SECONDS = 60;
 
 /**
  * The broker on Redis: a batch is one BullMQ job, a lease its lock. Jobs are taken by BullMQ's manual API, so that the
@@ -35,6 +41,7 @@ export class BullMqBroker implements Broker {
   readonly #keys: Keys;
   readonly #queueName: string;
   readonly #registry: WorkerRegistry;
+  readonly #runners: Runners;
   #closed: Promise<void> | undefined;
 
   /** @throws InvalidOptionError, BrokerUnavailableError, RedisUnsuitableError */
@@ -42,6 +49,7 @@ export class BullMqBroker implements Broker {
     redisUrl,
     namespace,
     queue = DEFAULT_QUEUE,
+    patienceSeconds = DEFAULT_PATIENCE_SECONDS,
   }: BullMqBrokerOptions): Promise<BullMqBroker> {
     const keys = keysOf(namespace);
     const redis = await connectRedis(redisUrl);
@@ -51,18 +59,24 @@ export class BullMqBroker implements Broker {
       redis.disconnect();
       throw error;
     }
-    return new BullMqBroker(redis, keys, queue);
+    const runners = new Runners(redis, redisUrl, patienceSeconds);
+    return new BullMqBroker(redis, keys, queue, runners);
   }
 
-  private constructor(redis: Redis, keys: Keys, queueName: string) {
+  private constructor(redis: Redis, keys: Keys, queueName: string, runners: Runners) {
     this.#redis = redis;
     this.#keys = keys;
     this.#queueName = queueName;
     this.#registry = new WorkerRegistry(redis, keys, queueName);
+    this.#runners = runners;
   }
 
-  connectRunner(handlers: RunnerHandlers): Promise<RunnerLink> {
-    return BullMqRunner.open(this.#redis, this.#keys, this.#queueName, this.#registry, handlers);
+  async connectRunner(handlers: RunnerHandlers): Promise<RunnerLink> {
+    const { leases } = this.#runners;
+    const place = { redis: this.#redis, keys: this.#keys, queueName: this.#queueName };
+    const runner = await BullMqRunner.open({ ...place, registry: this.#registry, leases }, handlers);
+    this.#runners.add(runner);
+    return runner;
   }
 
   connectWorker(worker: WorkerInfo, handlers: WorkerHandlers): Promise<WorkerLink> {
@@ -71,7 +85,7 @@ export class BullMqBroker implements Broker {
 
   /** The same Redis, another queue. It is closed with this one. */
   onQueue(queue: string): Broker {
-    return new BullMqBroker(this.#redis, this.#keys, queue);
+    return new BullMqBroker(this.#redis, this.#keys, queue, this.#runners);
   }
 
   /** The results that everybody in the namespace shares. */
@@ -100,6 +114,7 @@ export class BullMqBroker implements Broker {
   }
 
   async #close(): Promise<void> {
+    this.#runners.close();
     const hasQuit = this.#redis.status === "ready" && (await doneWithin(LEAVE_MS, this.#redis.quit()));
     // After a quit, ioredis would keep a timer for the socket that has gone.
     if (!hasQuit) this.#redis.disconnect();
@@ -113,5 +128,32 @@ export class BullMqBroker implements Broker {
       if (next === "0") return;
       cursor = next;
     }
+  }
+}
+
+/** What the runners on one connection share. */
+class Runners {
+  readonly leases: RunnerLeases;
+  readonly #awayWatch: AwayWatch;
+  readonly #open = new Set<BullMqRunner>();
+
+  constructor(redis: Redis, redisUrl: string, patienceSeconds: number) {
+    this.leases = new RunnerLeases(redis, redisUrl);
+    this.#awayWatch = new AwayWatch(redis, patienceSeconds * 1000, () => {
+      const error = new BrokerUnavailableError(
+        withoutPassword(redisUrl),
+        `it was away for ${patienceSeconds} s`,
+      );
+      for (const runner of this.#open) runner.unavailable(error);
+    });
+  }
+
+  add(runner: BullMqRunner): void {
+    this.#open.add(runner);
+    runner.onClosed = () => this.#open.delete(runner);
+  }
+
+  close(): void {
+    this.#awayWatch.stop();
   }
 }

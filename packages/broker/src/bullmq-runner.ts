@@ -4,14 +4,24 @@ import { processLogger } from "@millrace/core/internal";
 import { BatchWatch } from "./batch-watch.ts";
 import type { LostBatch, RunnerHandlers, RunnerLink } from "./broker.ts";
 import { addJob, type BatchQueue, openQueue } from "./bullmq.ts";
-import { LEAVE_MS, STREAM_RENEWAL_MS } from "./intervals.ts";
+import { LEAVE_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import { type Batch, type CallAnswer, decodeReport, encodeBatch } from "./messages.ts";
 import { doneWithin, type Redis } from "./redis-connection.ts";
 import { RedisValues } from "./redis-values.ts";
+import type { RunnerLeases } from "./runner-lease.ts";
 import { appendToStream, StreamReader } from "./stream-reader.ts";
 import { encodeWorkerMessage, type WorkerMessage } from "./worker-messages.ts";
 import type { WorkerRegistry } from "./worker-registry.ts";
+
+/** Where a runner joins. */
+export interface RunnerPlace {
+  readonly redis: Redis;
+  readonly keys: Keys;
+  readonly queueName: string;
+  readonly registry: WorkerRegistry;
+  readonly leases: RunnerLeases;
+}
 
 /** A runner's link to the cluster behind a Redis: batches go into BullMQ's queue, reports come on a stream of its own. */
 export class BullMqRunner implements RunnerLink {
@@ -21,22 +31,28 @@ export class BullMqRunner implements RunnerLink {
   readonly #keys: Keys;
   readonly #queue: BatchQueue;
   readonly #handlers: RunnerHandlers;
+  onClosed: () => void = ignore;
   readonly #adding = new Set<Promise<void>>();
   #replies!: StreamReader;
   #watch!: BatchWatch;
-  readonly #renewal: NodeJS.Timeout;
+  readonly #leases: RunnerLeases;
   #isClosed = false;
 
   static async open(
-    redis: Redis,
-    keys: Keys,
-    queueName: string,
-    registry: WorkerRegistry,
+    { redis, keys, queueName, registry, leases }: RunnerPlace,
     handlers: RunnerHandlers,
   ): Promise<BullMqRunner> {
-    const runner = new BullMqRunner(redis, keys, openQueue(redis, keys, queueName), handlers);
-    const replies = keys.replies(runner.runnerId);
-    runner.#replies = await StreamReader.open(redis, replies, (reply) => runner.#onReply(reply));
+    const queue = openQueue(redis, keys, queueName);
+    const runner = new BullMqRunner(redis, keys, queue, leases, handlers);
+    const { runnerId } = runner;
+    runner.#replies = await StreamReader.open({
+      redis,
+      key: keys.replies(runnerId),
+      onMessage: (reply) => runner.#onReply(reply),
+      onReset: () => void runner.#sendAllAgain(),
+    });
+    // Workers may have dropped what they had of this runner.
+    await leases.take(runnerId, keys, () => runner.#replies.check());
     runner.#watch = await BatchWatch.start({
       redis,
       keys,
@@ -51,14 +67,20 @@ export class BullMqRunner implements RunnerLink {
     return runner;
   }
 
-  private constructor(redis: Redis, keys: Keys, queue: BatchQueue, handlers: RunnerHandlers) {
+  private constructor(
+    redis: Redis,
+    keys: Keys,
+    queue: BatchQueue,
+    leases: RunnerLeases,
+    handlers: RunnerHandlers,
+  ) {
     this.runnerId = randomUUID();
     this.#redis = redis;
     this.#keys = keys;
     this.#queue = queue;
+    this.#leases = leases;
     this.#handlers = handlers;
     this.values = new RedisValues(redis, keys);
-    this.#renewal = setInterval(() => void this.values.renew(this.runnerId).catch(ignore), STREAM_RENEWAL_MS);
   }
 
   send(batch: Batch): void {
@@ -125,11 +147,12 @@ export class BullMqRunner implements RunnerLink {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.onClosed();
     this.#watch.close();
     await doneWithin(LEAVE_MS, this.#removeAll());
     await doneWithin(LEAVE_MS, this.#replies.close());
+    await doneWithin(LEAVE_MS, this.#leases.release(this.runnerId));
     // Behind the stream: a worker that then writes a value finds the stream gone, and takes the value away again.
-    clearInterval(this.#renewal);
     await doneWithin(LEAVE_MS, this.values.removeAll(this.runnerId));
     this.values.close();
     await this.#queue.close().catch(ignore);
@@ -149,6 +172,23 @@ export class BullMqRunner implements RunnerLink {
       if (!(error instanceof DecodeError)) throw error;
       processLogger().error({ err: error }, "a reply could not be read and was left out");
     }
+  }
+
+  /**
+   * Redis was restarted, perhaps without its latest data, or has dropped this runner: what it says of a batch is not to be
+   * relied on, nor that all answers have arrived.
+   */
+  async #sendAllAgain(): Promise<void> {
+    const reason = "Redis was restarted, or has lost its data.";
+    for (const batchId of [...this.#watch.batches]) {
+      await this.#removeJob(batchId).catch(ignore);
+      this.#lost({ batchId, reason, hasWorkerDied: false });
+    }
+  }
+
+  /** Redis has been away for too long. */
+  unavailable(error: Error): void {
+    if (!this.#isClosed) this.#handlers.onUnavailable(error);
   }
 
   #lost(lost: LostBatch): void {

@@ -6,11 +6,12 @@ import { type BatchJob, type BatchWorker, bytesOf, openWorker } from "./bullmq.t
 import { isReference, type ValueReference } from "./call-values.ts";
 import { LEASE_MS, LEASE_RENEWAL_MS, LEAVE_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
-import { type CallAnswer, decodeBatch } from "./messages.ts";
+import { type Batch, type CallAnswer, decodeBatch } from "./messages.ts";
 import { doneWithin, type Redis } from "./redis-connection.ts";
 import { RedisValues } from "./redis-values.ts";
 import { ReportSender } from "./report-sender.ts";
 import { encodeOutcome } from "./requests.ts";
+import { RunnerWatch } from "./runner-watch.ts";
 import { StreamReader } from "./stream-reader.ts";
 import { decodeWorkerMessage } from "./worker-messages.ts";
 import type { WorkerRegistry } from "./worker-registry.ts";
@@ -31,7 +32,9 @@ export class BullMqWorker implements WorkerLink {
   readonly #keys: Keys;
   readonly #worker: BatchWorker;
   readonly #workerId: string;
-  readonly #held = new Map<string, BatchJob>();
+  readonly #handlers: WorkerHandlers;
+  readonly #runners: RunnerWatch;
+  readonly #held = new Map<string, HeldJob>();
   readonly #finishing = new Set<Promise<void>>();
   /** Deliveries that are finished when large values have been sent. */
   readonly #sending = new Set<Promise<void>>();
@@ -60,17 +63,31 @@ export class BullMqWorker implements WorkerLink {
     handlers: WorkerHandlers,
   ): Promise<BullMqWorker> {
     const worker = await openWorker(redis, keys, queueName);
-    const link = new BullMqWorker(redis, keys, worker, info.workerId);
+    const link = new BullMqWorker(redis, keys, worker, info.workerId, handlers);
     // Before anybody can know of the worker: what is said to it must find the stream.
-    link.#inbox = await StreamReader.open(redis, keys.inbox(info.workerId), (bytes) =>
-      link.#hear(bytes, handlers),
-    );
+    link.#inbox = await StreamReader.open({
+      redis,
+      key: keys.inbox(info.workerId),
+      onMessage: (bytes) => link.#hear(bytes),
+      onReset: () => void link.#renewLeases(), // Runners have sent again what they had sent: it may be here no more.
+    });
     link.#withdraw = await registry.announce(info);
     link.#renewalTimer = setInterval(() => void link.#renewLeases(), LEASE_RENEWAL_MS);
+    link.#runners.watch((runnerId) => link.#heldOf(runnerId).length > 0);
     return link;
   }
 
-  private constructor(redis: Redis, keys: Keys, worker: BatchWorker, workerId: string) {
+  private constructor(
+    redis: Redis,
+    keys: Keys,
+    worker: BatchWorker,
+    workerId: string,
+    handlers: WorkerHandlers,
+  ) {
+    this.#handlers = handlers;
+    this.#runners = new RunnerWatch(redis, keys, (runnerId) => {
+      for (const held of this.#heldOf(runnerId)) this.#drop(held, true);
+    });
     this.#redis = redis;
     this.#keys = keys;
     this.#worker = worker;
@@ -94,7 +111,7 @@ export class BullMqWorker implements WorkerLink {
         (await this.#afterFinish()) ??
         (await this.#worker.getNextJob(this.#workerId).catch(() => sleep(TAKE_RETRY_MS)));
       if (job === undefined) continue;
-      const delivery = this.#deliver(job);
+      const delivery = await this.#deliver(job);
       if (delivery !== undefined) return delivery;
     }
     return undefined;
@@ -133,6 +150,7 @@ export class BullMqWorker implements WorkerLink {
     this.stopTaking();
     await doneWithin(LEAVE_MS, Promise.resolve(this.#taking));
     clearInterval(this.#renewalTimer);
+    this.#runners.close();
     await doneWithin(LEAVE_MS, Promise.all(this.#sending));
     // What is finished counts as finished before the worker counts as gone.
     await doneWithin(LEAVE_MS, Promise.all(this.#finishing));
@@ -143,35 +161,50 @@ export class BullMqWorker implements WorkerLink {
     await this.#worker.close(true).catch(ignore);
   }
 
-  #deliver(job: BatchJob): Delivery | undefined {
-    const jobId = job.id as string;
-    this.#held.set(jobId, job);
+  async #deliver(job: BatchJob): Promise<Delivery | undefined> {
+    const takenAt = performance.now();
+    let batch: Batch;
     try {
-      const batch = decodeBatch(bytesOf(job));
-      const sender = new ReportSender({
-        ...{ redis: this.#redis, replies: this.#keys.replies(batch.runnerId), runnerId: batch.runnerId },
-        ...{ store: this.#store, values: this.#values },
-      });
-      return {
-        batch,
-        fetch: (reference) => this.#values.fetch(reference),
-        report: (report) => sender.send(report),
-        reported: () => sender.appended(),
-        finish: () => this.#finish(jobId, sender.sending),
-      };
+      batch = decodeBatch(bytesOf(job));
     } catch (error) {
-      processLogger().error({ err: error, job: jobId }, "a batch could not be read and was dropped");
-      this.#finish(jobId, undefined);
+      processLogger().error({ err: error, job: job.id }, "a batch could not be read and was dropped");
+      this.#end(job);
       return undefined;
     }
+    const { runnerId } = batch;
+    const isAlive = this.#runners.isAlive(runnerId);
+    if (isAlive !== true && !(await isAlive.catch(() => true))) {
+      processLogger().warn(
+        { job: job.id, runner: runnerId },
+        "a batch was dropped: its flow's process is gone",
+      );
+      this.#end(job);
+      return undefined;
+    }
+    const jobId = job.id as string;
+    this.#held.set(jobId, { job, runnerId, renewedAt: takenAt });
+    const sender = new ReportSender({
+      ...{ redis: this.#redis, replies: this.#keys.replies(runnerId), runnerId },
+      ...{ store: this.#store, values: this.#values },
+    });
+    return {
+      batch,
+      fetch: (reference) => this.#values.fetch(reference),
+      report: (report) => {
+        if (this.#held.has(jobId)) sender.send(report);
+      },
+      reported: () => sender.appended(),
+      finish: () => this.#finish(jobId, sender.sending),
+    };
   }
 
-  #hear(bytes: Uint8Array, handlers: WorkerHandlers): void {
+  #hear(bytes: Uint8Array): void {
+    const handlers = this.#handlers;
     try {
       const message = decodeWorkerMessage(bytes);
       if (message.type === "cancel") handlers.onCancel(message.batchId, message.sequences);
       else if (message.type === "hand-back") handlers.onHandBack(message.batchId);
-      else if (isReference(message.value)) void this.#hearLarge(message, message.value, handlers);
+      else if (isReference(message.value)) void this.#hearLarge(message, message.value);
       else handlers.onAnswer(message);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
@@ -180,10 +213,10 @@ export class BullMqWorker implements WorkerLink {
   }
 
   /** An answer whose value is fetched first. One that is lost is made again when the call asks again. */
-  async #hearLarge(answer: CallAnswer, reference: ValueReference, handlers: WorkerHandlers): Promise<void> {
+  async #hearLarge(answer: CallAnswer, reference: ValueReference): Promise<void> {
     const value = await this.#values.fetch(reference);
     const { batchId, sequence, id } = answer;
-    handlers.onAnswer(
+    this.#handlers.onAnswer(
       value === undefined
         ? { batchId, sequence, id, ...encodeOutcome({ kind: "value-lost", payload: new Uint8Array() }) }
         : { ...answer, value },
@@ -201,9 +234,13 @@ export class BullMqWorker implements WorkerLink {
   }
 
   #finishNow(jobId: string): void {
-    const job = this.#held.get(jobId);
-    if (job === undefined) return;
+    const held = this.#held.get(jobId);
+    if (held === undefined) return; // The lease was lost.
     this.#held.delete(jobId);
+    this.#end(held.job);
+  }
+
+  #end(job: BatchJob): void {
     const next = this.#next;
     this.#next = undefined; // One finish takes the next job, and no other.
     // Fails when the lease was lost; then the runner has sent the calls again and ignores what we reported.
@@ -215,12 +252,45 @@ export class BullMqWorker implements WorkerLink {
     void finished.then(() => this.#finishing.delete(finished));
   }
 
+  // ---- The right to run what it has --------------------------------------------------------------------------------
+
+  /** A lease lasts until its time is over, by the clock here, or Redis says that somebody else has it, or nobody. */
   async #renewLeases(): Promise<void> {
+    const now = performance.now();
+    for (const held of this.#held.values()) if (now - held.renewedAt > LEASE_MS) this.#drop(held, false);
     const ids = [...this.#held.keys()];
     if (ids.length === 0) return;
     const tokens = ids.map(() => this.#workerId);
-    await this.#worker.extendJobLocks(ids, tokens, LEASE_MS).catch(ignore);
+    const lost = new Set(await this.#worker.extendJobLocks(ids, tokens, LEASE_MS).catch(() => ids));
+    for (const id of ids) {
+      const held = this.#held.get(id);
+      if (held === undefined) continue;
+      if (!lost.has(id)) held.renewedAt = now;
+      else if (this.#redis.status === "ready") this.#drop(held, false);
+    }
   }
+
+  #heldOf(runnerId: string): HeldJob[] {
+    return [...this.#held.values()].filter((held) => held.runnerId === runnerId);
+  }
+
+  /** Its calls end, and nobody hears of them any more. @param isOver nobody else is to run it either */
+  #drop({ job, runnerId }: HeldJob, isOver: boolean): void {
+    const jobId = job.id as string;
+    this.#held.delete(jobId);
+    const why = isOver ? "its flow's process is gone" : "the lease on it was lost";
+    processLogger().warn({ job: jobId, runner: runnerId }, `a batch was dropped: ${why}`);
+    if (isOver) this.#end(job);
+    this.#handlers.onDropped(jobId);
+  }
+}
+
+/** A job whose lease this worker has. */
+interface HeldJob {
+  readonly job: BatchJob;
+  readonly runnerId: string;
+  /** When the lease was last known to be held, on the clock of `performance.now()`. */
+  renewedAt: number;
 }
 
 /** A job that may come with the end of another. */

@@ -73,6 +73,7 @@ export class Dispatcher {
       onLost: (lost) => dispatcher.#onLost(lost),
       onWithdrawn: (batchId) => dispatcher.#onWithdrawn(batchId),
       onCapacity: (capacity) => dispatcher.#onCapacity(capacity),
+      onUnavailable: (error) => dispatcher.#giveUpAll(error),
     });
     dispatcher.values = new Values(dispatcher.#link.runnerId, dispatcher.#link.values);
     return dispatcher;
@@ -447,7 +448,7 @@ export class Dispatcher {
     return this.#waiting.size + this.#outstanding.size;
   }
 
-  /** No worker came. Calls in the broker wait as well: their batches are not released, the link takes them out when it closes. */
+  /** No worker came, or the broker is away. Calls in the broker wait as well: their batches are not released, the link takes them out when it closes. */
   #giveUpAll(error: Error): void {
     for (const entry of [...this.#outstanding.takeAll(), ...this.#waiting.takeAll()]) {
       entry.nested = undefined;

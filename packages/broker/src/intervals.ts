@@ -24,9 +24,16 @@ export const DOUBT_MS = SWEEP_MS / 2;
 /** How long leaving may take. What could not be told to a Redis that is away, it learns when times to live run out. */
 export const LEAVE_MS = 2_000;
 
-/** What a runner or a worker leaves in Redis when it dies disappears after this. */
-export const STREAM_TTL_MS = 60_000;
-export const STREAM_RENEWAL_MS = STREAM_TTL_MS / 4;
+/**
+ * The right of a flow's process to have its calls run. When it dies, workers stop them, and drop those that wait, within this and
+ * one renewal: 20 s. A thread of its own renews it, so a flow may compute for as long as it likes.
+ */
+export const RUNNER_LEASE_MS = 3 * HEARTBEAT_TTL_MS;
+export const RUNNER_LEASE_RENEWAL_MS = RUNNER_LEASE_MS / 3;
+
+/** What a runner or a worker leaves in Redis when it dies disappears after this: a little later than its lease. */
+export const STREAM_TTL_MS = RUNNER_LEASE_MS + RUNNER_LEASE_RENEWAL_MS;
+export const STREAM_RENEWAL_MS = RUNNER_LEASE_RENEWAL_MS;
 
 /** Slots of a limit, a place in its line, and the right to compute a result go with a process that died after this. */
 export const HOLD_TTL_MS = 10_000;

@@ -15,6 +15,8 @@ export interface Keys {
   worker(workerId: string): string;
   /** PUB/SUB channel of a queue: a worker came, left, or was found dead. */
   workerNews(queue: string): string;
+  /** STRING, with a time to live that the runner renews: its calls may run. */
+  runnerLease(runnerId: string): string;
   /** STREAM, with a time to live that the runner renews: reports for one runner. */
   replies(runnerId: string): string;
   /** HASH, with a time to live that the runner renews: the large values of one runner's calls, by id. */
@@ -50,6 +52,7 @@ export function keysOf(namespace: string): Keys {
     workers: (queue) => `${prefix}:workers:${queue}`,
     worker: (workerId) => `${prefix}:worker:${workerId}`,
     workerNews: (queue) => `${prefix}:worker-news:${queue}`,
+    runnerLease: (runnerId) => `${prefix}:runner-lease:${runnerId}`,
     replies: (runnerId) => `${prefix}:replies:${runnerId}`,
     values: (runnerId) => `${prefix}:values:${runnerId}`,
     inbox: (workerId) => `${prefix}:inbox:${workerId}`,

@@ -40,7 +40,8 @@ export function findLost(
       const since = doubts.get(batchId) ?? now;
       doubts.set(batchId, since);
       if (now - since < DOUBT_MS) continue;
-      lost.push({ batchId, reason: doubt, hasWorkerDied: exists });
+      // One whose worker died is found by its heartbeat, which ends before.
+      lost.push({ batchId, reason: doubt, hasWorkerDied: false });
     }
     doubts.delete(batchId);
   }

@@ -65,10 +65,12 @@ export function duplicate(redis: Redis): Redis {
   return copy;
 }
 
-/** A connection of its own for commands that block, to the same server. */
+/** A connection of its own for commands that block, to the same server. When it is cut, they fail. */
 export function duplicateForBlocking(redis: Redis): Redis {
-  // A blocking read that is sent again after a reconnect would wait on a cursor that the caller has moved past.
-  const copy = redis.duplicate({ autoResendUnfulfilledCommands: false, lazyConnect: false });
+  // A blocking read that is sent again after a reconnect would wait on a cursor that the caller has moved past. With
+  // `maxRetriesPerRequest: null` ioredis then forgets it: it would never end, neither well nor badly.
+  const once = { autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 };
+  const copy = redis.duplicate({ ...once, lazyConnect: false });
   copy.on("error", () => {});
   return copy;
 }

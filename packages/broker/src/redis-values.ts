@@ -58,10 +58,6 @@ export class RedisValues implements ValueStore {
     await (this.#ownConnection ?? this.#redis).unlink(this.#keys.values(runnerId));
   }
 
-  async renew(runnerId: string): Promise<void> {
-    await this.#redis.pexpire(this.#keys.values(runnerId), STREAM_TTL_MS);
-  }
-
   close(): void {
     this.#ownConnection?.disconnect();
   }

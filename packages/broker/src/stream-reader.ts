@@ -20,71 +20,115 @@ export async function appendToStream(redis: Redis, key: string, message: Uint8Ar
   return id !== null;
 }
 
+export interface StreamReaderOptions {
+  readonly redis: Redis;
+  readonly key: string;
+  readonly onMessage: (message: Uint8Array) => void;
+  /** Redis has been restarted, or has lost the stream: messages may be missing. What is left of them has been read. */
+  readonly onReset: () => void;
+}
+
 /**
  * Reads a stream that is made for one reader, entry by entry, from its creation until it is closed: the replies to a
  * runner, the inbox of a worker.
  */
 export class StreamReader {
-  readonly #redis: Redis;
+  readonly #options: StreamReaderOptions;
   readonly #blocking: Redis;
-  readonly #key: string;
-  readonly #onMessage: (message: Uint8Array) => void;
   readonly #renewal: NodeJS.Timeout;
   readonly #reading: Promise<void>;
+  /** Entries that have been read and not trimmed: a Redis that comes back may give them again. */
+  readonly #read = new Set<string>();
+  #runId: Promise<string>;
+  #isCheckDue = false;
+  #isReset = false;
   #isClosed = false;
 
-  static async open(
-    redis: Redis,
-    key: string,
-    onMessage: (message: Uint8Array) => void,
-  ): Promise<StreamReader> {
-    const first = await redis.xadd(key, "*", FIELD, "");
-    await redis.pexpire(key, STREAM_TTL_MS);
-    return new StreamReader(redis, key, first as string, onMessage);
+  static async open(options: StreamReaderOptions): Promise<StreamReader> {
+    return new StreamReader(options, await makeStream(options));
   }
 
-  private constructor(redis: Redis, key: string, first: string, onMessage: (message: Uint8Array) => void) {
-    this.#redis = redis;
+  private constructor(options: StreamReaderOptions, first: string) {
+    const { redis, key } = options;
+    this.#options = options;
     this.#blocking = duplicateForBlocking(redis);
-    this.#key = key;
-    this.#onMessage = onMessage;
+    this.#runId = runIdOf(redis);
+    this.#runId.catch(ignore);
     this.#renewal = setInterval(
-      () => void redis.pexpire(key, STREAM_TTL_MS).catch(ignore),
+      () => void redis.pexpire(key, STREAM_TTL_MS).then((found) => found === 0 && this.check(), ignore),
       STREAM_RENEWAL_MS,
     );
-    this.#reading = this.#read(first);
+    this.#reading = this.#readAll(first);
   }
 
-  async #read(first: string): Promise<void> {
+  /** Looks whether the stream is still there; then `onReset`, also when it is. */
+  check(): void {
+    this.#isReset = true;
+    this.#isCheckDue = true;
+    this.#blocking.disconnect(true); // Ends the read that waits, and connects again.
+  }
+
+  async #readAll(first: string): Promise<void> {
     let cursor = first;
-    let untrimmed = 0;
     while (!this.#isClosed) {
       try {
-        const streams = await this.#blocking.xreadBuffer(
-          "COUNT",
-          READ_COUNT,
-          "BLOCK",
-          READ_BLOCK_MS,
-          "STREAMS",
-          this.#key,
-          cursor,
-        );
-        const entries = streams?.[0]?.[1] ?? [];
+        if (this.#isCheckDue && (await this.#hasStartedAnew())) cursor = "0";
+        this.#isCheckDue = false;
+        const isReset = this.#isReset;
+        const entries = await this.#next(cursor, isReset ? 1 : READ_BLOCK_MS);
         for (const [id, fields] of entries) {
           cursor = id.toString();
-          if (fields?.[1] !== undefined) this.#onMessage(fields[1]);
+          if (this.#read.has(cursor)) continue;
+          this.#read.add(cursor);
+          const message = fields[1];
+          if (message !== undefined && message.length > 0) this.#options.onMessage(message);
+        }
+        if (isReset && entries.length < READ_COUNT && !this.#isCheckDue) {
+          this.#isReset = false;
+          if (!this.#isClosed) this.#options.onReset();
         }
         // What the readers of these messages send comes first: the next read costs 50 µs.
         if (entries.length > 0) await new Promise(setImmediate);
-        untrimmed += entries.length;
-        if (untrimmed < TRIM_AFTER) continue;
-        untrimmed = 0;
-        // What has been read is no longer needed. Not awaited: the next read need not wait for it.
-        void this.#redis.xtrim(this.#key, "MINID", "~", cursor).catch(ignore);
+        if (this.#read.size >= TRIM_AFTER) this.#trim(cursor);
       } catch {
+        // Redis is away, or the connection was cut.
+        this.#isCheckDue = true;
         if (!this.#isClosed) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }
+  }
+
+  async #next(cursor: string, blockMs: number): Promise<[id: Buffer, fields: Buffer[]][]> {
+    const { key } = this.#options;
+    const streams = await this.#blocking.xreadBuffer(
+      ...(["COUNT", READ_COUNT, "BLOCK", blockMs, "STREAMS", key, cursor] as const),
+    );
+    return (streams?.[0]?.[1] ?? []) as [id: Buffer, fields: Buffer[]][];
+  }
+
+  /**
+   * Is it another server than before, or another run of it, or has it lost the stream? Its clock may be behind, and entries
+   * come before the last that was read: then reading starts at the front.
+   */
+  async #hasStartedAnew(): Promise<boolean> {
+    const { redis, key } = this.#options;
+    const [isThere, before, runId] = await Promise.all([
+      redis.exists(key),
+      this.#runId.catch(() => ""),
+      runIdOf(redis),
+    ]);
+    this.#runId = Promise.resolve(runId);
+    if (isThere === 0) await makeStream(this.#options);
+    const hasStartedAnew = isThere === 0 || runId !== before;
+    this.#isReset ||= hasStartedAnew;
+    return hasStartedAnew;
+  }
+
+  #trim(cursor: string): void {
+    const { redis, key } = this.#options;
+    this.#read.clear();
+    this.#read.add(cursor); // It stays there, too.
+    void redis.xtrim(key, "MINID", cursor).catch(ignore);
   }
 
   async close(): Promise<void> {
@@ -93,8 +137,19 @@ export class StreamReader {
     clearInterval(this.#renewal);
     this.#blocking.disconnect();
     await this.#reading;
-    await this.#redis.del(this.#key);
+    await this.#options.redis.del(this.#options.key);
   }
+}
+
+/** @returns the id of its first entry, which says nothing */
+async function makeStream({ redis, key }: StreamReaderOptions): Promise<string> {
+  const first = await redis.xadd(key, "*", FIELD, "");
+  await redis.pexpire(key, STREAM_TTL_MS);
+  return first as string;
+}
+
+async function runIdOf(redis: Redis): Promise<string> {
+  return /^run_id:(\w+)/m.exec(await redis.info("server"))?.[1] ?? "";
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

@@ -9,6 +9,7 @@ export class TestRunner {
   readonly lost: LostBatch[] = [];
   readonly withdrawn: string[] = [];
   readonly capacities: Capacity[] = [];
+  readonly unavailable: Error[] = [];
   link!: RunnerLink;
   /** How often it was told something while it was in a call of its link, which must not be. */
   toldInside = 0;
@@ -26,6 +27,7 @@ export class TestRunner {
       onLost: (lost) => runner.#note(runner.lost, lost),
       onWithdrawn: (batchId) => runner.#note(runner.withdrawn, batchId),
       onCapacity: (capacity) => runner.#note(runner.capacities, capacity),
+      onUnavailable: (error) => runner.#note(runner.unavailable, error),
     });
     return runner;
   }
@@ -73,6 +75,7 @@ export class TestWorker {
   /** What the runners of its batches have said to it. */
   readonly cancelled: { batchId: string; sequences: readonly number[] }[] = [];
   readonly handBacks: string[] = [];
+  readonly dropped: string[] = [];
   readonly answers: CallAnswer[] = [];
   readonly #conditions = new Conditions();
 
@@ -83,6 +86,7 @@ export class TestWorker {
       {
         onCancel: (batchId, sequences) => worker.#note(worker.cancelled, { batchId, sequences }),
         onHandBack: (batchId) => worker.#note(worker.handBacks, batchId),
+        onDropped: (batchId) => worker.#note(worker.dropped, batchId),
         onAnswer: (answer) => worker.#note(worker.answers, answer),
       },
     );

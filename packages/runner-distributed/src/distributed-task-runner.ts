@@ -32,6 +32,8 @@ export interface DistributedTaskRunnerOptions {
   readonly namespace?: string;
   /** How long calls may wait while no worker serves their queue, before they end CRASHED. Default: 60. */
   readonly noWorkersTimeoutSeconds?: number;
+  /** How long what waits for a Redis that is away may wait, before it ends CRASHED. Default: 60. */
+  readonly redisTimeoutSeconds?: number;
   /**
    * Calls travel in batches; how many are in one follows from what is learned of each task's duration, so that each thread of
    * the worker gets about so much work. Less is spread more evenly, more costs less on the way. Default: 4.
@@ -48,6 +50,7 @@ const optionRules: rules.OptionRules<DistributedTaskRunnerOptions> = {
   queue: rules.text,
   namespace: rules.text,
   noWorkersTimeoutSeconds: rules.finiteNumber(0),
+  redisTimeoutSeconds: rules.finiteNumber(0),
   batchMilliseconds: rules.finiteNumber(0.1),
 };
 
@@ -122,8 +125,13 @@ export class DistributedTaskRunner implements TaskRunner {
 
   async #reachStanding(redisUrl: string): Promise<ReachedCluster> {
     const { BullMqBroker } = await import("@millrace/broker/bullmq");
-    const { queue = DEFAULT_QUEUE, namespace = projectName() } = this.#options;
-    const broker = await BullMqBroker.connect({ redisUrl, namespace, queue });
+    const { queue = DEFAULT_QUEUE, namespace = projectName(), redisTimeoutSeconds } = this.#options;
+    const broker = await BullMqBroker.connect({
+      redisUrl,
+      namespace,
+      queue,
+      patienceSeconds: redisTimeoutSeconds,
+    });
     try {
       const limiter = await broker.openLimiter();
       const leave = () => limiter.close().then(() => broker.close());

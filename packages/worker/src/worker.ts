@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { Broker, Delivery, WorkerLink } from "@millrace/broker";
+import type { Batch, Broker, Delivery, WorkerLink } from "@millrace/broker";
 import type { Executor } from "./executor.ts";
 import { reportOf } from "./pending-call.ts";
 
@@ -26,7 +26,7 @@ export class Worker {
   readonly #early: EarlyCancellations;
   readonly #loop: Promise<void>;
   /** The batches that it executes. */
-  readonly #held = new Set<string>();
+  readonly #held: Map<string, Batch>;
   #taking: Promise<void> = Promise.resolve();
   #isStopping = false;
   #stopped: Promise<void> | undefined;
@@ -39,27 +39,39 @@ export class Worker {
     modules = [],
   }: WorkerOptions): Promise<Worker> {
     const early = new EarlyCancellations();
+    const held = new Map<string, Batch>();
+    const cancel = (batchId: string, sequences: readonly number[]) => {
+      executor.cancel(batchId, sequences);
+      early.note(batchId, sequences);
+    };
     try {
       const [reached] = await Promise.all([broker, executor.start(workerId, modules)]);
       const link = await reached.connectWorker(
         { workerId, threads: executor.threads },
         {
-          onCancel: (batchId, sequences) => {
-            executor.cancel(batchId, sequences);
-            early.note(batchId, sequences);
-          },
+          onCancel: cancel,
           onHandBack: (batchId) => executor.handBack(batchId),
+          // What is reported of them goes nowhere.
+          onDropped: (batchId) =>
+            cancel(batchId, held.get(batchId)?.calls.map(({ sequence }) => sequence) ?? []),
           onAnswer: (answer) => executor.answer(answer),
         },
       );
-      return new Worker(workerId, link, executor, early);
+      return new Worker(workerId, link, executor, early, held);
     } catch (error) {
       await executor.close();
       throw error;
     }
   }
 
-  private constructor(workerId: string, link: WorkerLink, executor: Executor, early: EarlyCancellations) {
+  private constructor(
+    workerId: string,
+    link: WorkerLink,
+    executor: Executor,
+    early: EarlyCancellations,
+    held: Map<string, Batch>,
+  ) {
+    this.#held = held;
     this.workerId = workerId;
     this.#early = early;
     this.#link = link;
@@ -89,6 +101,7 @@ export class Worker {
 
   async #takeOne(): Promise<void> {
     const delivery = await this.#link.take();
+    if (delivery !== undefined) this.#held.set(delivery.batch.id, delivery.batch);
     if (delivery?.batch.isAlone === true) await this.#executeAlone(delivery);
     else if (delivery !== undefined) this.#execute(delivery);
   }
@@ -112,7 +125,6 @@ export class Worker {
 
   #execute(delivery: Delivery): void {
     const { id } = delivery.batch;
-    this.#held.add(id);
     this.#executor.execute(
       delivery.batch,
       (report, isLast) => {
@@ -134,7 +146,7 @@ export class Worker {
     const grace = new AbortController();
     // A batch that was just being handed over is one of those that it has.
     const done = this.#taking.then(() => {
-      for (const batchId of this.#held) this.#executor.handBack(batchId);
+      for (const batchId of this.#held.keys()) this.#executor.handBack(batchId);
       return this.#executor.idle();
     });
     await Promise.race([done, after(graceSeconds * 1000, grace.signal)]);

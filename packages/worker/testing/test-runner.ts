@@ -15,6 +15,7 @@ export class TestRunner {
       onReport: (report) => runner.#note(() => runner.reports.push(report)),
       onLost: (lost) => runner.#note(() => runner.lost.push(lost)),
       onWithdrawn: () => {},
+      onUnavailable: () => {},
       onCapacity: (capacity) =>
         runner.#note(() => {
           runner.capacity = capacity;

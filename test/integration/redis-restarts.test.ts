@@ -1,0 +1,90 @@
+/** Redis is killed in mid-flow and comes back, with its data or without: every flow ends with the right answer. */
+import { DistributedTaskRunner, flow, LocalCluster, unmapped } from "millrace";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import * as nesting from "../fixtures/nesting-tasks.ts";
+import * as tasks from "../fixtures/tasks.ts";
+import * as values from "../fixtures/value-tasks.ts";
+import { Gate } from "../support/gate.ts";
+import { keepLogs } from "../support/logs.ts";
+import { killPrograms, startWorker } from "../support/processes.ts";
+import { RestartableRedis } from "../support/restartable-redis.ts";
+
+vi.setConfig({ testTimeout: 30_000 });
+keepLogs();
+afterEach(killPrograms);
+
+const NAMES = ["a", "b", "c", "d", "e", "f"];
+
+describe.each([
+  ["with its data", false],
+  ["empty", true],
+])("a Redis that is killed and comes back %s", (_, isEmpty) => {
+  test("calls that ran and calls that waited end with the right answer", async () => {
+    await using redis = await RestartableRedis.start();
+    await using gate = await Gate.make();
+    await using cluster = new LocalCluster({ broker: "redis", redis: redis.url, workers: 2, threads: 1 });
+    const taskRunner = new DistributedTaskRunner({ cluster });
+    const run = flow({ name: "restarted", taskRunner }, async () => {
+      const held = tasks.hold.map(unmapped(gate.directory), NAMES);
+      const lengths = tasks.sum.map(NAMES.map((_, index) => Array.from({ length: index }, () => 1)));
+      return [(await held.results()).map(({ name }) => name), await lengths.results()];
+    }).start();
+    await gate.waitFor("calls run", (starts) => starts.length >= 2);
+    await redis.kill();
+    await redis.comeBack({ isEmpty });
+    await gate.open();
+    expect(await run.result()).toEqual([NAMES, [0, 1, 2, 3, 4, 5]]);
+  });
+
+  test("a call that waits for calls of its own ends", async () => {
+    await using redis = await RestartableRedis.start();
+    await using gate = await Gate.make();
+    await using cluster = new LocalCluster({ broker: "redis", redis: redis.url, workers: 2, threads: 1 });
+    const taskRunner = new DistributedTaskRunner({ cluster });
+    const run = flow({ name: "nested", taskRunner }, () =>
+      nesting.holdMany(gate.directory, ["a", "b", "c"]),
+    ).start();
+    await gate.waitFor("calls run", (starts) => starts.length >= 1);
+    await redis.kill();
+    await redis.comeBack({ isEmpty });
+    await gate.open();
+    await run.result();
+  });
+
+  test("large values that were in it are there again", async () => {
+    await using redis = await RestartableRedis.start();
+    await using gate = await Gate.make();
+    await using cluster = new LocalCluster({ broker: "redis", redis: redis.url, workers: 1, threads: 1 });
+    const taskRunner = new DistributedTaskRunner({ cluster });
+    const bytes = new Uint8Array(300_000).fill(7);
+    const run = flow({ name: "large", taskRunner }, async () => {
+      const made = values.makeBytes.submit(200_000, 3);
+      const bytesThen = await values.lengthPlus(1, bytes);
+      await made.wait();
+      await tasks.hold(gate.directory, "a");
+      return [bytesThen, await values.lastOf(made), await values.lengthPlus(2, bytes)];
+    }).start();
+    await gate.waitFor("the call runs", (starts) => starts.length >= 1);
+    await redis.kill();
+    await redis.comeBack({ isEmpty });
+    await gate.open();
+    expect(await run.result()).toEqual([300_001, 3, 300_002]);
+  });
+});
+
+test("one that stays away ends what waits for it, with the reason, after the set time", async () => {
+  await using redis = await RestartableRedis.start();
+  await using gate = await Gate.make();
+  await startWorker("away", "--redis", redis.url, "--threads", "1");
+  const taskRunner = new DistributedTaskRunner({
+    redis: redis.url,
+    namespace: "away",
+    redisTimeoutSeconds: 1,
+  });
+  const run = flow({ name: "away", taskRunner }, () => tasks.hold(gate.directory, "a")).start();
+  await gate.waitFor("the call runs", (starts) => starts.length === 1);
+  await redis.kill();
+  const state = await run.wait();
+  expect(state.data).toMatchObject({ name: "BrokerUnavailableError", code: "ERR_BROKER_UNAVAILABLE" });
+  expect((state.data as Error).message).toMatch(/it was away for 1 s/);
+});
