@@ -86,5 +86,23 @@ test("one that stays away ends what waits for it, with the reason, after the set
   await redis.kill();
   const state = await run.wait();
   expect(state.data).toMatchObject({ name: "BrokerUnavailableError", code: "ERR_BROKER_UNAVAILABLE" });
-  expect((state.data as Error).message).toMatch(/it was away for 1 s/);
+  expect((state.data as Error).message).toMatch(/got none for 1 s/);
+});
+
+test("one that is full refuses what it is sent, and everything ends when it has room again", async () => {
+  await using redis = await RestartableRedis.start();
+  await using gate = await Gate.make();
+  await startWorker("full", "--redis", redis.url, "--threads", "1");
+  const taskRunner = new DistributedTaskRunner({ redis: redis.url, namespace: "full" });
+  const run = flow({ name: "full", taskRunner }, async () => {
+    const held = tasks.hold.submit(gate.directory, "a");
+    await gate.waitFor("the call runs", (starts) => starts.length === 1);
+    await redis.setMemoryLimit("1mb"); // It has more already.
+    await gate.open();
+    const more = tasks.sum.map([[1], [2], [3]]);
+    await redis.hasRefused(3);
+    await redis.setMemoryLimit("0");
+    return [(await held).name, await more.results()];
+  });
+  expect(await run()).toEqual(["a", [1, 2, 3]]);
 });

@@ -4,7 +4,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { Redis } from "ioredis";
 import { findFreePort } from "./find-redis.ts";
+import { until } from "./until.ts";
 
 /** A Redis server of a test's own that writes each command to its disk, so that it can be killed and come back. */
 export class RestartableRedis implements AsyncDisposable {
@@ -38,6 +40,28 @@ export class RestartableRedis implements AsyncDisposable {
   async comeBack({ isEmpty = false }: { readonly isEmpty?: boolean } = {}): Promise<void> {
     if (isEmpty) await rm(join(this.#directory, "appendonlydir"), { recursive: true, force: true });
     await this.#launch();
+  }
+
+  /** Beyond the limit it refuses what would need more: `"0"` is none. */
+  async setMemoryLimit(limit: string): Promise<void> {
+    await this.#ask((redis) => redis.config("SET", "maxmemory", limit));
+  }
+
+  /** Resolves when it has refused so many commands, since it was started, for want of memory. */
+  async hasRefused(commands: number): Promise<void> {
+    await until("it has refused commands", async () => {
+      const errors = await this.#ask((redis) => redis.info("errorstats"));
+      return Number(/errorstat_OOM:count=(\d+)/.exec(errors)?.[1] ?? 0) >= commands;
+    });
+  }
+
+  async #ask<R>(what: (redis: Redis) => Promise<R>): Promise<R> {
+    const redis = new Redis(this.url);
+    try {
+      return await what(redis);
+    } finally {
+      redis.disconnect();
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

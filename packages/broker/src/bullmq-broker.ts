@@ -1,5 +1,4 @@
-import { BrokerUnavailableError, type ResultStore } from "@millrace/core";
-import { AwayWatch } from "./away-watch.ts";
+import type { ResultStore } from "@millrace/core";
 import {
   type Broker,
   DEFAULT_QUEUE,
@@ -13,11 +12,11 @@ import { BullMqRunner } from "./bullmq-runner.ts";
 import { BullMqWorker } from "./bullmq-worker.ts";
 import { LEAVE_MS } from "./intervals.ts";
 import { type Keys, keysOf } from "./keys.ts";
-import { checkRedis, connectRedis, doneWithin, type Redis, withoutPassword } from "./redis-connection.ts";
+import { checkRedis, connectRedis, doneWithin, type Redis } from "./redis-connection.ts";
 import { RedisLimiter } from "./redis-limiter.ts";
 import { RedisLimits } from "./redis-limits.ts";
 import { RedisResultStore } from "./redis-result-store.ts";
-import { RunnerLeases } from "./runner-lease.ts";
+import { RunnerGroup } from "./runner-group.ts";
 import { WorkerRegistry } from "./worker-registry.ts";
 
 export interface BullMqBrokerOptions {
@@ -41,7 +40,7 @@ export class BullMqBroker implements Broker {
   readonly #keys: Keys;
   readonly #queueName: string;
   readonly #registry: WorkerRegistry;
-  readonly #runners: Runners;
+  readonly #runners: RunnerGroup;
   #closed: Promise<void> | undefined;
 
   /** @throws InvalidOptionError, BrokerUnavailableError, RedisUnsuitableError */
@@ -59,11 +58,11 @@ export class BullMqBroker implements Broker {
       redis.disconnect();
       throw error;
     }
-    const runners = new Runners(redis, redisUrl, patienceSeconds);
+    const runners = new RunnerGroup(redis, redisUrl, patienceSeconds);
     return new BullMqBroker(redis, keys, queue, runners);
   }
 
-  private constructor(redis: Redis, keys: Keys, queueName: string, runners: Runners) {
+  private constructor(redis: Redis, keys: Keys, queueName: string, runners: RunnerGroup) {
     this.#redis = redis;
     this.#keys = keys;
     this.#queueName = queueName;
@@ -71,12 +70,10 @@ export class BullMqBroker implements Broker {
     this.#runners = runners;
   }
 
-  async connectRunner(handlers: RunnerHandlers): Promise<RunnerLink> {
-    const { leases } = this.#runners;
+  connectRunner(handlers: RunnerHandlers): Promise<RunnerLink> {
     const place = { redis: this.#redis, keys: this.#keys, queueName: this.#queueName };
-    const runner = await BullMqRunner.open({ ...place, registry: this.#registry, leases }, handlers);
-    this.#runners.add(runner);
-    return runner;
+    const registry = this.#registry;
+    return BullMqRunner.open({ ...place, registry, group: this.#runners }, handlers);
   }
 
   connectWorker(worker: WorkerInfo, handlers: WorkerHandlers): Promise<WorkerLink> {
@@ -128,32 +125,5 @@ export class BullMqBroker implements Broker {
       if (next === "0") return;
       cursor = next;
     }
-  }
-}
-
-/** What the runners on one connection share. */
-class Runners {
-  readonly leases: RunnerLeases;
-  readonly #awayWatch: AwayWatch;
-  readonly #open = new Set<BullMqRunner>();
-
-  constructor(redis: Redis, redisUrl: string, patienceSeconds: number) {
-    this.leases = new RunnerLeases(redis, redisUrl);
-    this.#awayWatch = new AwayWatch(redis, patienceSeconds * 1000, () => {
-      const error = new BrokerUnavailableError(
-        withoutPassword(redisUrl),
-        `it was away for ${patienceSeconds} s`,
-      );
-      for (const runner of this.#open) runner.unavailable(error);
-    });
-  }
-
-  add(runner: BullMqRunner): void {
-    this.#open.add(runner);
-    runner.onClosed = () => this.#open.delete(runner);
-  }
-
-  close(): void {
-    this.#awayWatch.stop();
   }
 }

@@ -1,18 +1,22 @@
 import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { DecodeError } from "@millrace/core";
 import { processLogger } from "@millrace/core/internal";
 import { BatchWatch } from "./batch-watch.ts";
 import type { LostBatch, RunnerHandlers, RunnerLink } from "./broker.ts";
 import { addJob, type BatchQueue, openQueue } from "./bullmq.ts";
-import { LEAVE_MS } from "./intervals.ts";
+import { HEARTBEAT_MS, HEARTBEAT_TTL_MS, LEAVE_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import { type Batch, type CallAnswer, decodeReport, encodeBatch } from "./messages.ts";
-import { doneWithin, type Redis } from "./redis-connection.ts";
+import { doneWithin, type Redis, untilAccepted } from "./redis-connection.ts";
 import { RedisValues } from "./redis-values.ts";
-import type { RunnerLeases } from "./runner-lease.ts";
+import type { RunnerGroup } from "./runner-group.ts";
 import { appendToStream, StreamReader } from "./stream-reader.ts";
 import { encodeWorkerMessage, type WorkerMessage } from "./worker-messages.ts";
 import type { WorkerRegistry } from "./worker-registry.ts";
+
+/** One that is late by more than a heartbeat lasts is dead. */
+const ANSWER_TRIES = 2 * (HEARTBEAT_TTL_MS / HEARTBEAT_MS);
 
 /** Where a runner joins. */
 export interface RunnerPlace {
@@ -20,7 +24,7 @@ export interface RunnerPlace {
   readonly keys: Keys;
   readonly queueName: string;
   readonly registry: WorkerRegistry;
-  readonly leases: RunnerLeases;
+  readonly group: RunnerGroup;
 }
 
 /** A runner's link to the cluster behind a Redis: batches go into BullMQ's queue, reports come on a stream of its own. */
@@ -31,39 +35,47 @@ export class BullMqRunner implements RunnerLink {
   readonly #keys: Keys;
   readonly #queue: BatchQueue;
   readonly #handlers: RunnerHandlers;
-  onClosed: () => void = ignore;
   readonly #adding = new Set<Promise<void>>();
   #replies!: StreamReader;
   #watch!: BatchWatch;
-  readonly #leases: RunnerLeases;
+  readonly #group: RunnerGroup;
   #isClosed = false;
 
   static async open(
-    { redis, keys, queueName, registry, leases }: RunnerPlace,
+    { redis, keys, queueName, registry, group }: RunnerPlace,
     handlers: RunnerHandlers,
   ): Promise<BullMqRunner> {
     const queue = openQueue(redis, keys, queueName);
-    const runner = new BullMqRunner(redis, keys, queue, leases, handlers);
+    const runner = new BullMqRunner(redis, keys, queue, group, handlers);
     const { runnerId } = runner;
-    runner.#replies = await StreamReader.open({
-      redis,
-      key: keys.replies(runnerId),
-      onMessage: (reply) => runner.#onReply(reply),
-      onReset: () => void runner.#sendAllAgain(),
-    });
-    // Workers may have dropped what they had of this runner.
-    await leases.take(runnerId, keys, () => runner.#replies.check());
-    runner.#watch = await BatchWatch.start({
-      redis,
-      keys,
-      queue: queueName,
-      registry,
-      onCapacity: (capacity) => handlers.onCapacity(capacity),
-      onLost: async (lost) => {
-        await runner.#removeJob(lost.batchId);
-        runner.#lost(lost);
-      },
-    });
+    let replies: StreamReader | undefined;
+    try {
+      replies = await StreamReader.open({
+        redis,
+        key: keys.replies(runnerId),
+        onMessage: (reply) => runner.#onReply(reply),
+        onReset: () => void runner.#sendAllAgain(),
+      });
+      runner.#replies = replies;
+      // Workers may have dropped what they had of this runner.
+      await group.leases.take(runnerId, keys, () => runner.#replies.check());
+      runner.#watch = await BatchWatch.start({
+        redis,
+        keys,
+        queue: queueName,
+        registry,
+        onCapacity: (capacity) => handlers.onCapacity(capacity),
+        onLost: async (lost) => {
+          await runner.#removeJob(lost.batchId);
+          runner.#lost(lost);
+        },
+      });
+    } catch (error) {
+      const left = [replies?.close(), group.leases.release(runnerId), queue.close()];
+      await doneWithin(LEAVE_MS, Promise.allSettled(left));
+      throw group.unavailable(`a refusal: ${(error as Error).message}`);
+    }
+    group.add(runner);
     return runner;
   }
 
@@ -71,14 +83,14 @@ export class BullMqRunner implements RunnerLink {
     redis: Redis,
     keys: Keys,
     queue: BatchQueue,
-    leases: RunnerLeases,
+    group: RunnerGroup,
     handlers: RunnerHandlers,
   ) {
     this.runnerId = randomUUID();
     this.#redis = redis;
     this.#keys = keys;
     this.#queue = queue;
-    this.#leases = leases;
+    this.#group = group;
     this.#handlers = handlers;
     this.values = new RedisValues(redis, keys);
   }
@@ -103,7 +115,13 @@ export class BullMqRunner implements RunnerLink {
   async #add(batchId: string, bytes: Uint8Array): Promise<void> {
     if (this.#isClosed) return;
     this.#watch.add(batchId); // From now on it must be somewhere.
-    await addJob(this.#queue, batchId, bytes);
+    try {
+      const add = () => (this.#isClosed ? Promise.resolve() : addJob(this.#queue, batchId, bytes));
+      await untilAccepted(this.#redis, add, this.#group.patienceMs);
+    } catch (error) {
+      this.giveUp(this.#group.unavailable(`a refusal: ${(error as Error).message}`));
+      throw error;
+    }
   }
 
   release(batchId: string): void {
@@ -119,7 +137,7 @@ export class BullMqRunner implements RunnerLink {
   }
 
   answer(workerId: string, answer: CallAnswer): void {
-    void this.#tell(workerId, { type: "answer", ...answer }).catch(ignore);
+    void this.#answer(workerId, { type: "answer", ...answer }).catch(ignore);
   }
 
   /** A batch that waits is taken out of the queue; else whoever holds the lease is told. Nobody holds one that is finished. */
@@ -140,18 +158,28 @@ export class BullMqRunner implements RunnerLink {
     if (holder !== null) await this.#tell(holder, message);
   }
 
-  async #tell(workerId: string, message: WorkerMessage): Promise<void> {
-    await appendToStream(this.#redis, this.#keys.inbox(workerId), encodeWorkerMessage(message));
+  /** A call waits for it. The worker may be about to make its inbox anew; if it is dead, the call is lost with it. */
+  async #answer(workerId: string, message: WorkerMessage): Promise<void> {
+    for (let tries = 0; tries < ANSWER_TRIES && !this.#isClosed; tries++) {
+      if (await untilAccepted(this.#redis, () => this.#tell(workerId, message), this.#group.patienceMs))
+        return;
+      await sleep(HEARTBEAT_MS);
+    }
+  }
+
+  /** Resolves to false when the worker has no inbox. */
+  #tell(workerId: string, message: WorkerMessage): Promise<boolean> {
+    return appendToStream(this.#redis, this.#keys.inbox(workerId), encodeWorkerMessage(message));
   }
 
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.onClosed();
+    this.#group.remove(this);
     this.#watch.close();
     await doneWithin(LEAVE_MS, this.#removeAll());
     await doneWithin(LEAVE_MS, this.#replies.close());
-    await doneWithin(LEAVE_MS, this.#leases.release(this.runnerId));
+    await doneWithin(LEAVE_MS, this.#group.leases.release(this.runnerId));
     // Behind the stream: a worker that then writes a value finds the stream gone, and takes the value away again.
     await doneWithin(LEAVE_MS, this.values.removeAll(this.runnerId));
     this.values.close();
@@ -186,8 +214,8 @@ export class BullMqRunner implements RunnerLink {
     }
   }
 
-  /** Redis has been away for too long. */
-  unavailable(error: Error): void {
+  /** Redis has been away, or has refused what was sent, for too long. */
+  giveUp(error: Error): void {
     if (!this.#isClosed) this.#handlers.onUnavailable(error);
   }
 

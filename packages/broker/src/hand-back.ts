@@ -30,7 +30,7 @@ export interface HandBackSituation {
 export const HAND_BACK_AFTER_MS = 12;
 
 /**
- * Nor longer than this, a few per cent of the makespan of calls that are worth moving: of 20 calls of 500 ms that were thought
+ * Nor longer than this, when nothing else waits: a few per cent of the makespan of calls that are worth moving: of 20 calls of 500 ms that were thought
  * to be short, the last waited behind others for a second while a worker was idle.
  */
 const LONGEST_MS = 100;
@@ -52,7 +52,8 @@ export function planHandBack({ workers, slots, hasBacklog, batches, now }: HandB
   const threads = slots / workers;
   const overdue: string[] = [];
   for (const { id, expectedMs, busyCalls, since, hasReported, handBacks } of batches) {
-    const askAfterMs = Math.min(HAND_BACK_AFTER_MS * 2 ** handBacks, LONGEST_MS);
+    const doubledMs = HAND_BACK_AFTER_MS * 2 ** handBacks;
+    const askAfterMs = hasBacklog ? doubledMs : Math.min(doubledMs, LONGEST_MS);
     const lateAfterMs = hasBacklog ? (LATE_FACTOR * expectedMs) / threads : 0;
     if (now - since < Math.max(askAfterMs, lateAfterMs)) continue;
     const busy = busyCalls();

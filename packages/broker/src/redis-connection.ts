@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { BrokerUnavailableError, InvalidOptionError, RedisUnsuitableError } from "@millrace/core";
 import { Redis, type RedisOptions } from "ioredis";
 
@@ -55,6 +56,30 @@ export async function doneWithin(milliseconds: number, asked: Promise<unknown>):
     return await Promise.race([done, late]);
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/** What a Redis refuses that is full, it may accept soon. */
+const REFUSED_RETRY_MS = 200;
+
+/**
+ * Asks again while Redis refuses, as it does when its memory is full or while it loads its data.
+ *
+ * @throws the refusal, once the connection is closed for good or the patience has ended
+ */
+export async function untilAccepted<T>(
+  redis: Redis,
+  ask: () => Promise<T>,
+  patienceMs = Number.POSITIVE_INFINITY,
+): Promise<T> {
+  const deadline = performance.now() + patienceMs;
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (redis.status === "end" || performance.now() > deadline) throw error;
+      await sleep(REFUSED_RETRY_MS);
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { INLINE_LIMIT_BYTES } from "./call-values.ts";
 import { type CallOutcome, type EncodedReport, encodeReport } from "./messages.ts";
-import type { Redis } from "./redis-connection.ts";
+import { type Redis, untilAccepted } from "./redis-connection.ts";
 import { appendToStream } from "./stream-reader.ts";
 import type { ValueStore } from "./value-store.ts";
 import type { WorkerValues } from "./worker-values.ts";
@@ -57,7 +57,7 @@ export class ReportSender {
 
   #append(bytes: Uint8Array): Promise<boolean> {
     const { redis, replies } = this.#options;
-    const appended = appendToStream(redis, replies, bytes).catch(() => true);
+    const appended = untilAccepted(redis, () => appendToStream(redis, replies, bytes)).catch(() => true);
     this.#lastAppended = appended;
     return appended;
   }
