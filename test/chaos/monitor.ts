@@ -1,0 +1,211 @@
+/** Follows the flow runs of all programs while they run, and judges each when what was done in it can be known. */
+import { closeSync, openSync, readdirSync, readFileSync, readSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { executionsIn } from "./journal.ts";
+import type { LoadPlan } from "./loads.ts";
+import type { Observation } from "./observations.ts";
+import { AFTERMATH_MS, type CausedFault, type EndedFlow, judge, judgeAbandoned } from "./verdict.ts";
+
+export interface Violation {
+  readonly flowRunId: string;
+  readonly plan: LoadPlan;
+  readonly problems: readonly string[];
+  readonly startedAt: number;
+  readonly endedAt: number;
+  readonly journal: string;
+}
+
+export interface Figures {
+  flows: number;
+  /** Flows whose program was killed. */
+  abandoned: number;
+  taskRuns: number;
+  executions: number;
+  reexecutions: number;
+  /** After their flow had ended, by workers that did not know. */
+  lateExecutions: number;
+}
+
+interface Running {
+  readonly plan: LoadPlan;
+  readonly startedAt: number;
+  readonly pid: number;
+}
+
+/** A worker that was frozen goes on with what it had: so long the journal of a flow that has ended is left to grow. */
+const JUDGED_AFTER_MS = 15_000;
+
+const READ_BYTES = 1 << 20;
+
+export class Monitor {
+  readonly violations: Violation[] = [];
+  readonly figures: Figures = {
+    ...{ flows: 0, abandoned: 0, taskRuns: 0, executions: 0, reexecutions: 0, lateExecutions: 0 },
+  };
+  readonly #observations: string;
+  readonly #journals: string;
+  readonly #leaseMs: number;
+  readonly #faults: CausedFault[] = [];
+  readonly #tails = new Map<string, Tail>();
+  readonly #running = new Map<string, Running>();
+  readonly #ended: EndedFlow[] = [];
+  /** Flow runs whose program was killed, and when. */
+  readonly #abandoned = new Map<string, { readonly flow: Running; readonly killedAt: number }>();
+  /** Programs that were killed, and when: the last lines of one may be read later. */
+  readonly #killed = new Map<number, number>();
+
+  /** @param leaseMs how long after the death of a flow's process its tasks may begin */
+  constructor(observations: string, journals: string, leaseMs: number) {
+    this.#observations = observations;
+    this.#journals = journals;
+    this.#leaseMs = leaseMs;
+  }
+
+  /** How many flow runs have ended. */
+  get seenEnded(): number {
+    return this.figures.flows + this.#ended.length;
+  }
+
+  programKilled(pid: number): void {
+    this.#killed.set(pid, Date.now());
+  }
+
+  faultCaused(fault: CausedFault): void {
+    this.#faults.push(fault);
+  }
+
+  /** Reads what is new, and judges what is due: all of it when it is the last time. */
+  look(isLast = false): void {
+    for (const name of readdirSync(this.#observations)) {
+      const tail = this.#tails.get(name) ?? new Tail(join(this.#observations, name));
+      this.#tails.set(name, tail);
+      for (const line of tail.lines()) this.#observe(JSON.parse(line) as Observation);
+    }
+    for (const [flowRunId, flow] of this.#running) {
+      const killedAt = this.#killed.get(flow.pid);
+      if (killedAt === undefined) continue;
+      this.#running.delete(flowRunId);
+      this.#abandoned.set(flowRunId, { flow, killedAt });
+    }
+    const now = Date.now();
+    const isDue = (at: number, afterMs: number) => isLast || at + afterMs < now;
+    while (this.#ended[0] !== undefined && isDue(this.#ended[0].endedAt, JUDGED_AFTER_MS)) {
+      this.#judge(this.#ended.shift() as EndedFlow);
+    }
+    for (const [flowRunId, { flow, killedAt }] of this.#abandoned) {
+      if (!isDue(killedAt, this.#leaseMs + AFTERMATH_MS)) continue;
+      this.#abandoned.delete(flowRunId);
+      this.#judgeAbandoned(flowRunId, flow, killedAt);
+    }
+    if (!isLast) return;
+    for (const name of readdirSync(this.#journals)) {
+      this.figures.lateExecutions += executionsIn(this.#take(name)).length;
+    }
+  }
+
+  /** The flow runs that have not ended never will. */
+  hasHung(): void {
+    for (const [flowRunId, flow] of this.#running) {
+      const hung = { flowRunId, ...flow, endedAt: Date.now() };
+      this.#report(hung, ["it did not end"], this.#take(flowRunId));
+    }
+    this.#running.clear();
+  }
+
+  #observe(observation: Observation): void {
+    const { flowRunId, at } = observation;
+    const flow = this.#running.get(flowRunId);
+    if (observation.event === "started") {
+      const { plan, pid } = observation;
+      this.#running.set(flowRunId, { plan, startedAt: at, pid });
+    } else if (observation.event === "ended" && flow !== undefined) {
+      const { ending, runs } = observation;
+      this.#running.delete(flowRunId);
+      this.#ended.push({
+        ...{ flowRunId, endedAt: at, ending, runs },
+        plan: flow.plan,
+        startedAt: flow.startedAt,
+      });
+    } else if (observation.event === "late") {
+      const ended = this.#ended.find((other) => other.flowRunId === flowRunId);
+      this.violations.push({
+        ...{ flowRunId, plan: ended?.plan ?? { kind: "map", size: 0 }, startedAt: at, endedAt: at },
+        journal: this.#journalOf(flowRunId),
+        problems: [`${observation.taskRunId} became ${observation.state} after its flow run had ended`],
+      });
+    }
+  }
+
+  #judge(flow: EndedFlow): void {
+    const journal = this.#take(flow.flowRunId);
+    const executions = executionsIn(journal);
+    const attempts = new Set(executions.map(({ taskRunId, attempt }) => `${taskRunId} ${attempt}`));
+    this.figures.flows++;
+    this.figures.taskRuns += flow.runs.length;
+    this.figures.executions += executions.length;
+    this.figures.reexecutions += executions.length - attempts.size;
+    this.#report(flow, judge(flow, executions, this.#faults), journal);
+  }
+
+  #judgeAbandoned(flowRunId: string, { plan, startedAt }: Running, killedAt: number): void {
+    const journal = this.#take(flowRunId);
+    const executions = executionsIn(journal);
+    this.figures.abandoned++;
+    this.figures.executions += executions.length;
+    const problems = judgeAbandoned(killedAt, executions, this.#leaseMs);
+    this.#report({ flowRunId, plan, startedAt, endedAt: killedAt }, problems, journal);
+  }
+
+  #report(
+    { flowRunId, plan, startedAt, endedAt }: Omit<EndedFlow, "ending" | "runs">,
+    problems: readonly string[],
+    journal: string,
+  ): void {
+    if (problems.length > 0) this.violations.push({ flowRunId, plan, startedAt, endedAt, problems, journal });
+  }
+
+  #journalOf(flowRunId: string): string {
+    try {
+      return readFileSync(join(this.#journals, flowRunId), "utf8");
+    } catch {
+      return ""; // None of its tasks has begun.
+    }
+  }
+
+  /** Gives a journal, and takes it away: an hour makes a hundred thousand of them. */
+  #take(flowRunId: string): string {
+    const journal = this.#journalOf(flowRunId);
+    rmSync(join(this.#journals, flowRunId), { force: true });
+    return journal;
+  }
+}
+
+/** A file that grows. */
+class Tail {
+  readonly #path: string;
+  #offset = 0;
+  #rest = "";
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** The lines that are new. One that is not whole yet comes later. */
+  lines(): string[] {
+    const file = openSync(this.#path, "r");
+    const buffer = Buffer.alloc(READ_BYTES);
+    try {
+      let length: number;
+      do {
+        length = readSync(file, buffer, 0, READ_BYTES, this.#offset);
+        this.#offset += length;
+        this.#rest += buffer.toString("latin1", 0, length);
+      } while (length > 0);
+    } finally {
+      closeSync(file);
+    }
+    const lines = this.#rest.split("\n");
+    this.#rest = lines.pop() as string;
+    return lines;
+  }
+}
