@@ -20,7 +20,7 @@ const FLOW_PROGRAM = join(ROOT, "test/chaos/flow-program.ts");
 const GRACE_SECONDS = 10;
 
 /** What a flow's process leaves in Redis when it dies goes after a minute; until then a worker may have work of it. */
-const OWNER_LEASE_MS = 60_000;
+const OWNER_LEASE_MS = 20_000;
 
 /** Flows that end before the first fault: so many show what workers hold when all is well. */
 const CALM_FLOWS = 10;
