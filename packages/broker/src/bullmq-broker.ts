@@ -12,10 +12,12 @@ import { BullMqRunner } from "./bullmq-runner.ts";
 import { BullMqWorker } from "./bullmq-worker.ts";
 import { LEAVE_MS } from "./intervals.ts";
 import { type Keys, keysOf } from "./keys.ts";
-import { checkRedis, connectRedis, doneWithin, type Redis } from "./redis-connection.ts";
+import { checkRedis } from "./redis-check.ts";
+import { connectRedis, doneWithin, type Redis } from "./redis-connection.ts";
 import { RedisLimiter } from "./redis-limiter.ts";
 import { RedisLimits } from "./redis-limits.ts";
 import { RedisResultStore } from "./redis-result-store.ts";
+import { queueOf, type Seal, sealOf } from "./seal.ts";
 import { WorkerRegistry } from "./worker-registry.ts";
 
 export interface BullMqBrokerOptions {
@@ -23,6 +25,8 @@ export interface BullMqBrokerOptions {
   /** Separates projects that share a Redis. */
   readonly namespace: string;
   readonly queue?: string;
+  /** What messages are signed with: see seal.ts. Default: they are not signed. */
+  readonly secret?: string | undefined;
 }
 
 /**
@@ -34,6 +38,7 @@ export class BullMqBroker implements Broker {
   readonly #redis: Redis;
   readonly #keys: Keys;
   readonly #queueName: string;
+  readonly #seal: Seal;
   readonly #registry: WorkerRegistry;
   #closed: Promise<void> | undefined;
 
@@ -42,6 +47,7 @@ export class BullMqBroker implements Broker {
     redisUrl,
     namespace,
     queue = DEFAULT_QUEUE,
+    secret,
   }: BullMqBrokerOptions): Promise<BullMqBroker> {
     const keys = keysOf(namespace);
     const redis = await connectRedis(redisUrl);
@@ -51,32 +57,42 @@ export class BullMqBroker implements Broker {
       redis.disconnect();
       throw error;
     }
-    return new BullMqBroker(redis, keys, queue);
+    return new BullMqBroker(redis, keys, queue, sealOf(secret, namespace));
   }
 
-  private constructor(redis: Redis, keys: Keys, queueName: string) {
+  private constructor(redis: Redis, keys: Keys, queueName: string, seal: Seal) {
     this.#redis = redis;
     this.#keys = keys;
-    this.#queueName = queueName;
-    this.#registry = new WorkerRegistry(redis, keys, queueName);
+    this.#seal = seal;
+    this.#queueName = queueOf(queueName, seal);
+    this.#registry = new WorkerRegistry(redis, keys, queueName, seal); // Of all secrets: they see each other.
   }
 
   connectRunner(handlers: RunnerHandlers): Promise<RunnerLink> {
-    return BullMqRunner.open(this.#redis, this.#keys, this.#queueName, this.#registry, handlers);
+    return BullMqRunner.open(this.#redis, this.#keys, this.#queueName, this.#registry, this.#seal, handlers);
   }
 
   connectWorker(worker: WorkerInfo, handlers: WorkerHandlers): Promise<WorkerLink> {
-    return BullMqWorker.open(this.#redis, this.#keys, this.#queueName, this.#registry, worker, handlers);
+    const registry = this.#registry;
+    return BullMqWorker.open(
+      this.#redis,
+      this.#keys,
+      this.#queueName,
+      registry,
+      this.#seal,
+      worker,
+      handlers,
+    );
   }
 
   /** The same Redis, another queue. It is closed with this one. */
   onQueue(queue: string): Broker {
-    return new BullMqBroker(this.#redis, this.#keys, queue);
+    return new BullMqBroker(this.#redis, this.#keys, queue, this.#seal);
   }
 
   /** The results that everybody in the namespace shares. */
   resultStore(): ResultStore {
-    return new RedisResultStore(this.#redis, this.#keys);
+    return new RedisResultStore(this.#redis, this.#keys, this.#seal);
   }
 
   /** The limits of the namespace, at work. Close it before the broker. */

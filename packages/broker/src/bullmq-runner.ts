@@ -1,6 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { DecodeError } from "@millrace/core";
-import { processLogger } from "@millrace/core/internal";
+import { DecodeError, SignatureError } from "@millrace/core";
 import { BatchWatch } from "./batch-watch.ts";
 import type { RunnerHandlers, RunnerLink } from "./broker.ts";
 import { addJob, type BatchQueue, openQueue } from "./bullmq.ts";
@@ -9,6 +8,8 @@ import type { Keys } from "./keys.ts";
 import { type Batch, type CallAnswer, decodeReport, encodeBatch } from "./messages.ts";
 import { doneWithin, type Redis } from "./redis-connection.ts";
 import { RedisValues } from "./redis-values.ts";
+import { Refusals } from "./refusals.ts";
+import type { Seal } from "./seal.ts";
 import { appendToStream, StreamReader } from "./stream-reader.ts";
 import { encodeWorkerMessage, type WorkerMessage } from "./worker-messages.ts";
 import type { WorkerRegistry } from "./worker-registry.ts";
@@ -21,6 +22,8 @@ export class BullMqRunner implements RunnerLink {
   readonly #keys: Keys;
   readonly #queue: BatchQueue;
   readonly #handlers: RunnerHandlers;
+  readonly #seal: Seal;
+  readonly #refusals = new Refusals();
   readonly #adding = new Set<Promise<void>>();
   #replies!: StreamReader;
   #watch!: BatchWatch;
@@ -32,9 +35,10 @@ export class BullMqRunner implements RunnerLink {
     keys: Keys,
     queueName: string,
     registry: WorkerRegistry,
+    seal: Seal,
     handlers: RunnerHandlers,
   ): Promise<BullMqRunner> {
-    const runner = new BullMqRunner(redis, keys, openQueue(redis, keys, queueName), handlers);
+    const runner = new BullMqRunner(redis, keys, openQueue(redis, keys, queueName), seal, handlers);
     const replies = keys.replies(runner.runnerId);
     runner.#replies = await StreamReader.open(redis, replies, (reply) => runner.#onReply(reply));
     runner.#watch = await BatchWatch.start({
@@ -51,13 +55,14 @@ export class BullMqRunner implements RunnerLink {
     return runner;
   }
 
-  private constructor(redis: Redis, keys: Keys, queue: BatchQueue, handlers: RunnerHandlers) {
+  private constructor(redis: Redis, keys: Keys, queue: BatchQueue, seal: Seal, handlers: RunnerHandlers) {
     this.runnerId = randomUUID();
     this.#redis = redis;
     this.#keys = keys;
     this.#queue = queue;
     this.#handlers = handlers;
-    this.values = new RedisValues(redis, keys);
+    this.#seal = seal;
+    this.values = new RedisValues(redis, keys, seal);
     this.#renewal = setInterval(() => void this.values.renew(this.runnerId).catch(ignore), STREAM_RENEWAL_MS);
   }
 
@@ -77,7 +82,8 @@ export class BullMqRunner implements RunnerLink {
   async #add(batchId: string, bytes: Uint8Array): Promise<void> {
     if (this.#isClosed) return;
     this.#watch.add(batchId); // From now on it must be somewhere.
-    await addJob(this.#queue, batchId, bytes);
+    const key = this.#keys.job(this.#queue.name, batchId);
+    await addJob(this.#queue, batchId, this.#seal.sign(bytes, { kind: "batch", key }));
   }
 
   release(batchId: string): void {
@@ -115,7 +121,9 @@ export class BullMqRunner implements RunnerLink {
   }
 
   async #tell(workerId: string, message: WorkerMessage): Promise<void> {
-    await appendToStream(this.#redis, this.#keys.inbox(workerId), encodeWorkerMessage(message));
+    const key = this.#keys.inbox(workerId);
+    const signed = this.#seal.sign(encodeWorkerMessage(message), { kind: "to-worker", key });
+    await appendToStream(this.#redis, key, signed);
   }
 
   async close(): Promise<void> {
@@ -140,10 +148,11 @@ export class BullMqRunner implements RunnerLink {
   #onReply(reply: Uint8Array): void {
     if (this.#isClosed) return;
     try {
-      this.#handlers.onReport(decodeReport(reply));
+      const key = this.#keys.replies(this.runnerId);
+      this.#handlers.onReport(decodeReport(this.#seal.verify(reply, { kind: "report", key })));
     } catch (error) {
-      if (!(error instanceof DecodeError)) throw error;
-      processLogger().error({ err: error }, "a reply could not be read and was left out");
+      if (!(error instanceof DecodeError || error instanceof SignatureError)) throw error;
+      this.#refusals.note("a reply could not be read and was left out", error);
     }
   }
 

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { DecodeError } from "@millrace/core";
-import { processLogger } from "@millrace/core/internal";
+import { DecodeError, SignatureError } from "@millrace/core";
 import type { Delivery, WorkerHandlers, WorkerInfo, WorkerLink } from "./broker.ts";
 import { type BatchJob, type BatchWorker, bytesOf, openWorker } from "./bullmq.ts";
 import { isReference, type ValueReference } from "./call-values.ts";
@@ -9,8 +8,10 @@ import type { Keys } from "./keys.ts";
 import { type CallAnswer, decodeBatch } from "./messages.ts";
 import { doneWithin, type Redis } from "./redis-connection.ts";
 import { RedisValues } from "./redis-values.ts";
+import { Refusals } from "./refusals.ts";
 import { ReportSender } from "./report-sender.ts";
 import { encodeOutcome } from "./requests.ts";
+import type { Seal } from "./seal.ts";
 import { StreamReader } from "./stream-reader.ts";
 import { decodeWorkerMessage } from "./worker-messages.ts";
 import type { WorkerRegistry } from "./worker-registry.ts";
@@ -30,6 +31,8 @@ export class BullMqWorker implements WorkerLink {
   readonly #redis: Redis;
   readonly #keys: Keys;
   readonly #worker: BatchWorker;
+  readonly #seal: Seal;
+  readonly #refusals = new Refusals();
   readonly #workerId: string;
   readonly #held = new Map<string, BatchJob>();
   readonly #finishing = new Set<Promise<void>>();
@@ -56,11 +59,12 @@ export class BullMqWorker implements WorkerLink {
     keys: Keys,
     queueName: string,
     registry: WorkerRegistry,
+    seal: Seal,
     info: WorkerInfo,
     handlers: WorkerHandlers,
   ): Promise<BullMqWorker> {
     const worker = await openWorker(redis, keys, queueName);
-    const link = new BullMqWorker(redis, keys, worker, info.workerId);
+    const link = new BullMqWorker(redis, keys, worker, seal, info.workerId);
     // Before anybody can know of the worker: what is said to it must find the stream.
     link.#inbox = await StreamReader.open(redis, keys.inbox(info.workerId), (bytes) =>
       link.#hear(bytes, handlers),
@@ -70,12 +74,13 @@ export class BullMqWorker implements WorkerLink {
     return link;
   }
 
-  private constructor(redis: Redis, keys: Keys, worker: BatchWorker, workerId: string) {
+  private constructor(redis: Redis, keys: Keys, worker: BatchWorker, seal: Seal, workerId: string) {
     this.#redis = redis;
     this.#keys = keys;
     this.#worker = worker;
+    this.#seal = seal;
     this.#workerId = workerId;
-    this.#store = new RedisValues(redis, keys);
+    this.#store = new RedisValues(redis, keys, seal);
     this.#values = new WorkerValues(this.#store);
   }
 
@@ -147,9 +152,13 @@ export class BullMqWorker implements WorkerLink {
     const jobId = job.id as string;
     this.#held.set(jobId, job);
     try {
-      const batch = decodeBatch(bytesOf(job));
+      const key = this.#keys.job(this.#worker.name, jobId);
+      const batch = decodeBatch(this.#seal.verify(bytesOf(job), { kind: "batch", key }));
+      // The executor knows batches by their ids: under a job of another id, one would come twice at once.
+      if (batch.id !== jobId) throw new DecodeError(`a batch with the id of its job, ${jobId}`, batch.id);
       const sender = new ReportSender({
         ...{ redis: this.#redis, replies: this.#keys.replies(batch.runnerId), runnerId: batch.runnerId },
+        seal: this.#seal,
         ...{ store: this.#store, values: this.#values },
       });
       return {
@@ -159,7 +168,7 @@ export class BullMqWorker implements WorkerLink {
         finish: () => this.#finish(jobId, sender.sending),
       };
     } catch (error) {
-      processLogger().error({ err: error, job: jobId }, "a batch could not be read and was dropped");
+      this.#refusals.note("a batch could not be read and was dropped", error, { job: jobId });
       this.#finish(jobId, undefined);
       return undefined;
     }
@@ -167,14 +176,15 @@ export class BullMqWorker implements WorkerLink {
 
   #hear(bytes: Uint8Array, handlers: WorkerHandlers): void {
     try {
-      const message = decodeWorkerMessage(bytes);
+      const key = this.#keys.inbox(this.#workerId);
+      const message = decodeWorkerMessage(this.#seal.verify(bytes, { kind: "to-worker", key }));
       if (message.type === "cancel") handlers.onCancel(message.batchId, message.sequences);
       else if (message.type === "hand-back") handlers.onHandBack(message.batchId);
       else if (isReference(message.value)) void this.#hearLarge(message, message.value, handlers);
       else handlers.onAnswer(message);
     } catch (error) {
-      if (!(error instanceof DecodeError)) throw error;
-      processLogger().error({ err: error }, "a message to this worker could not be read and was left out");
+      if (!(error instanceof DecodeError || error instanceof SignatureError)) throw error;
+      this.#refusals.note("a message to this worker could not be read and was left out", error);
     }
   }
 
