@@ -52,7 +52,7 @@ export class BullMqBroker implements Broker {
     const keys = keysOf(namespace);
     const redis = await connectRedis(redisUrl);
     try {
-      await checkRedis(redis);
+      await checkRedis(redis, keys);
     } catch (error) {
       redis.disconnect();
       throw error;

@@ -1,4 +1,5 @@
 import { RedisUnsuitableError } from "@millrace/core";
+import type { Keys } from "./keys.ts";
 import type { Redis } from "./redis-connection.ts";
 
 const LEAST_VERSION = [6, 2] as const;
@@ -7,20 +8,21 @@ const LEAST_VERSION = [6, 2] as const;
  * Refuses a server that Millrace cannot rely on.
  *
  * @throws RedisUnsuitableError when it is older than 6.2, may evict keys when its memory is full, or does not let this user
- * ask for that and run scripts
+ * ask for that and run scripts over the namespace's keys
  */
-export async function checkRedis(redis: Redis): Promise<void> {
+export async function checkRedis(redis: Redis, { limits }: Pick<Keys, "limits">): Promise<void> {
   const problem = unsuitable(await allowed("INFO", redis.info()));
   if (problem !== undefined) throw new RedisUnsuitableError(problem);
-  await allowed("EVAL", redis.eval("return 1", 0)); // BullMQ and the limits are scripts.
+  // BullMQ and the limits are scripts, over keys of the namespace.
+  await allowed("EVAL", redis.eval(`return redis.call("EXISTS", KEYS[1])`, 1, limits), ` on ${limits}`);
 }
 
-async function allowed<T>(command: string, asked: Promise<T>): Promise<T> {
+async function allowed<T>(command: string, asked: Promise<T>, where = ""): Promise<T> {
   try {
     return await asked;
   } catch (error) {
     throw new RedisUnsuitableError(
-      `Expected a Redis that lets this user run ${command}, got ${(error as Error).message}. Give the user the commands ` +
+      `Expected a Redis that lets this user run ${command}${where}, got ${(error as Error).message}. Give the user the commands ` +
         `that docs/security.md lists, or name another Redis in MILLRACE_REDIS_URL.`,
     );
   }

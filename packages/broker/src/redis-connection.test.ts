@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
 import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../../test/support/leaks.ts";
 import { startPrivateRedis } from "../../../test/support/private-redis.ts";
 import { BullMqBroker } from "./bullmq-broker.ts";
+import { keysOf } from "./keys.ts";
 import { checkRedis, unsuitable } from "./redis-check.ts";
 import { connectRedis, doneWithin } from "./redis-connection.ts";
 import { parseRedisUrl, withoutPassword } from "./redis-url.ts";
@@ -187,7 +188,7 @@ describe("a Redis that answers is unsuitable", () => {
 
 test("the Redis of the tests is suitable, in any database", async () => {
   const redis = await connectRedis(`${inject("redisUrl")}/5`);
-  await checkRedis(redis);
+  await checkRedis(redis, keysOf("any"));
   expect(redis.options.db).toBe(5);
   await redis.quit();
 });

@@ -41,7 +41,8 @@ export async function connectRedis(url: string): Promise<Redis> {
   } catch (error) {
     redis.disconnect();
     const cause = withoutCommand(lastError ?? (error as Error));
-    throw new BrokerUnavailableError(withoutPassword(url), cause.message, { cause });
+    const advice = /certificate/i.test(cause.message) ? " (name its authority in MILLRACE_REDIS_CA)" : "";
+    throw new BrokerUnavailableError(withoutPassword(url), `${cause.message}${advice}`, { cause });
   } finally {
     clearTimeout(timer);
   }
