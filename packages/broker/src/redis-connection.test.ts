@@ -4,10 +4,11 @@ import { BrokerUnavailableError, InvalidOptionError, RedisUnsuitableError } from
 import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
 import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../../test/support/leaks.ts";
 import { startPrivateRedis } from "../../../test/support/private-redis.ts";
+import { until } from "../../../test/support/until.ts";
 import { BullMqBroker } from "./bullmq-broker.ts";
 import { keysOf } from "./keys.ts";
 import { checkRedis, unsuitable } from "./redis-check.ts";
-import { connectRedis, doneWithin } from "./redis-connection.ts";
+import { connectRedis, doneWithin, duplicateForBlocking } from "./redis-connection.ts";
 import { parseRedisUrl, withoutPassword } from "./redis-url.ts";
 
 let resources: ResourceSnapshot;
@@ -191,6 +192,29 @@ test("the Redis of the tests is suitable, in any database", async () => {
   await checkRedis(redis, keysOf("any"));
   expect(redis.options.db).toBe(5);
   await redis.quit();
+});
+
+test("a blocking read ends when its server does, and the next one reaches the server's successor", async () => {
+  const server = await startPrivateRedis();
+  cleanups.push(() => server.kill());
+  const redis = await connectRedis(server.url);
+  cleanups.push(() => redis.disconnect());
+  const blocking = duplicateForBlocking(redis);
+  cleanups.push(() => blocking.disconnect());
+  const read = () => blocking.xread("BLOCK", 60_000, "STREAMS", "stream", "0");
+  const reading = read();
+  await until("it waits", async () => (await redis.client("LIST")).includes("cmd=xread"));
+  await server.kill();
+  await expect(reading).rejects.toThrow();
+  const successor = await startPrivateRedis("--port", new URL(server.url).port);
+  cleanups.push(() => successor.kill());
+  await redis.xadd("stream", "*", "field", "value");
+  await until("it is read", () =>
+    read().then(
+      (streams) => JSON.stringify(streams).includes('"value"'),
+      () => false, // Not yet connected again.
+    ),
+  );
 });
 
 test("doneWithin tells whether it was done in time, and never rejects", async () => {

@@ -80,8 +80,13 @@ export function duplicate(redis: Redis): Redis {
 
 /** A connection of its own for commands that block, to the same server. */
 export function duplicateForBlocking(redis: Redis): Redis {
-  // A blocking read that is sent again after a reconnect would wait on a cursor that the caller has moved past.
-  const copy = redis.duplicate({ autoResendUnfulfilledCommands: false, lazyConnect: false });
+  // A blocking read that is sent again after a reconnect would wait on a cursor that the caller has moved past. And one that is
+  // not sent again, ioredis forgets, so that it never ends, unless commands may be tried so many times: then it fails at once.
+  const copy = redis.duplicate({
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    lazyConnect: false,
+  });
   copy.on("error", () => {});
   return copy;
 }

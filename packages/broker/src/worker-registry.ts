@@ -1,7 +1,7 @@
 import type { Capacity, WorkerInfo } from "./broker.ts";
 import { HEARTBEAT_MS, HEARTBEAT_TTL_MS, WORKERS_TTL_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
-import { duplicateForBlocking, type Redis } from "./redis-connection.ts";
+import { duplicate, type Redis } from "./redis-connection.ts";
 import type { Seal } from "./seal.ts";
 import { readRecord, writeRecord } from "./worker-record.ts";
 
@@ -63,7 +63,7 @@ export class WorkerRegistry {
 
   /** Calls `onNews` whenever a worker came or went. Gives what ends it. */
   async subscribe(onNews: () => void): Promise<() => void> {
-    const subscriber = duplicateForBlocking(this.#redis);
+    const subscriber = duplicate(this.#redis);
     subscriber.on("message", onNews);
     await subscriber.subscribe(this.#keys.workerNews(this.#queue));
     return () => subscriber.disconnect();
