@@ -203,7 +203,7 @@ test("a blocking read ends when its server does, and the next one reaches the se
   cleanups.push(() => blocking.disconnect());
   const read = () => blocking.xread("BLOCK", 60_000, "STREAMS", "stream", "0");
   const reading = read();
-  await until("it waits", async () => (await redis.client("LIST")).includes("cmd=xread"));
+  await until("it waits", async () => String(await redis.client("LIST")).includes("cmd=xread"));
   await server.kill();
   await expect(reading).rejects.toThrow();
   const successor = await startPrivateRedis("--port", new URL(server.url).port);
