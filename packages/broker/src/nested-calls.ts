@@ -45,7 +45,10 @@ export class NestedCalls {
       processLogger().error({ err: error }, "a request of a call could not be read and was left out");
       return;
     }
-    entry.nested ??= { unanswered: 0, calls: new Map(), resources: new Map(), results: [] };
+    entry.nested ??= {
+      ...{ lastRequest: 0, unanswered: 0 },
+      ...{ calls: new Map(), resources: new Map(), results: [] },
+    };
     const { nested } = entry;
     if (request.type === "cancel") {
       nested.resources.get(request.id)?.();
@@ -53,6 +56,9 @@ export class NestedCalls {
       if (call !== undefined) (call.lane ?? this.#dispatcher).cancelEntry(call);
       return;
     }
+    // Numbers grow. A report comes twice when its connection broke before Redis could say that it has it.
+    if (id > 0 && id <= nested.lastRequest) return;
+    if (id > 0) nested.lastRequest = id;
     if (id > 0) this.#outstanding.changeParked(entry, () => nested.unanswered++);
     const answer: Answer = (answered) => {
       if (entry.nested !== nested) return; // The call has ended meanwhile.
