@@ -10,6 +10,7 @@ import {
   type DistributedTaskRunnerOptions,
   flow,
   InvalidOptionError,
+  LocalCluster,
   ModulePathError,
   NoWorkersError,
   taskInputHash,
@@ -176,6 +177,28 @@ describe("a shared secret", () => {
       expect(await flow({ name: "signed", taskRunner: runnerWith() }, () => identity(1))()).toBe(1);
     } finally {
       vi.unstubAllEnvs();
+    }
+  });
+
+  test("in MILLRACE_SECRET, for a local cluster on a Redis that is named: what it puts there is signed", async () => {
+    vi.stubEnv("MILLRACE_SECRET", SECRET);
+    const redis = new Redis(inject("redisUrl"));
+    await using cluster = new LocalCluster({
+      broker: "redis",
+      redis: inject("redisUrl"),
+      workers: 1,
+      threads: 1,
+    });
+    try {
+      const taskRunner = new DistributedTaskRunner({ cluster });
+      const queues = await flow({ name: "signed", taskRunner }, async () => {
+        await identity(1);
+        return redis.keys("{millrace:local-*}:default*:meta");
+      })();
+      expect(queues).toContainEqual(expect.stringMatching(/:default@[\w-]{12}:meta$/));
+    } finally {
+      vi.unstubAllEnvs();
+      await redis.quit();
     }
   });
 
