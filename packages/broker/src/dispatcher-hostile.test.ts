@@ -1,5 +1,5 @@
-import { logTo } from "@millrace/core";
-import type { TaskDefinition } from "@millrace/core/internal";
+import { DecodeError, logTo } from "@millrace/core";
+import { decode, type TaskDefinition } from "@millrace/core/internal";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { TestCall, taskOf } from "../testing/calls.ts";
@@ -7,7 +7,7 @@ import { sampleBatch } from "../testing/samples.ts";
 import { outcome, ScriptedBroker } from "../testing/scripted-broker.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { type Batch, OUTCOME_KINDS } from "./messages.ts";
-import { encodeRequest, type Request } from "./requests.ts";
+import { decodeServiceAnswer, encodeRequest, type Request } from "./requests.ts";
 
 // Reports that can be read, and say what cannot be: of calls that are not there, of batches that others have, twice.
 
@@ -68,6 +68,15 @@ test("requests with any bytes end nothing", async () => {
   );
   broker.returns(batch, "fine");
   expect(await call.settled).toMatchObject({ type: "returned" });
+});
+
+test("a request that cannot be read is answered with the reason", async () => {
+  const { batch, sequence } = await running();
+  broker.asksRaw(batch, sequence, 1, Uint8Array.of(0x92));
+  const { body, ...answer } = await broker.answered(1);
+  expect(answer).toEqual({ batchId: batch.id, sequence, id: 1 });
+  const answered = decodeServiceAnswer(body);
+  expect("error" in answered && decode(answered.error)).toBeInstanceOf(DecodeError);
 });
 
 test("an outcome of any bytes settles its call once, whatever it is", async () => {

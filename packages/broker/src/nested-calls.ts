@@ -5,8 +5,9 @@ import { serveRequest } from "./call-services.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { type Entry, type Nested, NestedEntry } from "./entries.ts";
 import type { CallAnswer, CallRequest, Report } from "./messages.ts";
+import { encodeError } from "./outcomes.ts";
 import type { Outstanding } from "./outstanding.ts";
-import { decodeRequest, encodeOutcome, type Request } from "./requests.ts";
+import { decodeRequest, encodeOutcome, encodeServiceAnswer, type Request } from "./requests.ts";
 
 export interface NestedCallsOptions {
   readonly dispatcher: Dispatcher;
@@ -42,7 +43,10 @@ export class NestedCalls {
       request = decodeRequest(body);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
-      processLogger().error({ err: error }, "a request of a call could not be read and was left out");
+      processLogger().error({ err: error }, "a request of a call could not be read and was refused");
+      // Whoever waits for the answer is not to wait for ever.
+      const body = encodeServiceAnswer({ error: encodeError(error) });
+      if (id > 0) link.answer(workerId, { batchId, sequence, id, body });
       return;
     }
     entry.nested ??= {
