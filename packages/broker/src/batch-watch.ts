@@ -91,7 +91,8 @@ export class BatchWatch {
     const evidence = await this.#evidence();
     const workers = await registry.live();
     if (this.#isClosed) return;
-    onCapacity(capacityOf(workers));
+    const { strangers } = registry;
+    onCapacity({ ...capacityOf(workers), ...(strangers > 0 && { strangers }) });
     const live = new Set(workers.map(({ workerId }) => workerId));
     const gone = new Set(
       evidence.flatMap(({ holder }) => (holder === null || live.has(holder) ? [] : [holder])),

@@ -44,6 +44,8 @@ export interface Capacity {
   readonly workers: number;
   /** Threads of all of them together. */
   readonly slots: number;
+  /** Live workers that have another secret, and so do not serve the runner. Left out: none. */
+  readonly strangers?: number;
 }
 
 export interface RunnerLink {

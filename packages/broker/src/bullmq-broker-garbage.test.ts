@@ -78,7 +78,7 @@ test("a job that is not even BullMQ's does not hold up the others", async () => 
 test("a batch for a runner that never was is dropped", async () => {
   const queue = new Queue("default", { connection: redis, prefix: keys.prefix });
   const batch = sampleBatch("nobody");
-  await queue.add("batch", asData(encodeBatch(batch)), { jobId: "stray", removeOnComplete: true });
+  await queue.add("batch", asData(encodeBatch(batch)), { jobId: batch.id, removeOnComplete: true });
   await queue.close();
   await expectGoodTraffic();
   expect(await redis.exists(keys.replies("nobody"), keys.job("default", "stray"))).toBe(0);

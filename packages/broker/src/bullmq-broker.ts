@@ -12,11 +12,13 @@ import { BullMqRunner } from "./bullmq-runner.ts";
 import { BullMqWorker } from "./bullmq-worker.ts";
 import { LEAVE_MS } from "./intervals.ts";
 import { type Keys, keysOf } from "./keys.ts";
-import { checkRedis, connectRedis, doneWithin, type Redis } from "./redis-connection.ts";
+import { checkRedis } from "./redis-check.ts";
+import { connectRedis, doneWithin, type Redis } from "./redis-connection.ts";
 import { RedisLimiter } from "./redis-limiter.ts";
 import { RedisLimits } from "./redis-limits.ts";
 import { RedisResultStore } from "./redis-result-store.ts";
 import { RunnerGroup } from "./runner-group.ts";
+import { queueOf, type Seal, sealOf } from "./seal.ts";
 import { WorkerRegistry } from "./worker-registry.ts";
 
 export interface BullMqBrokerOptions {
@@ -26,6 +28,8 @@ export interface BullMqBrokerOptions {
   readonly queue?: string;
   /** How long runners wait for a Redis that is away, before what waits for it fails. Default: 60. */
   readonly patienceSeconds?: number | undefined;
+  /** What messages are signed with: see seal.ts. Default: they are not signed. */
+  readonly secret?: string | undefined;
 }
 
 const DEFAULT_PATIENCE_SECONDS = 60;
@@ -39,6 +43,7 @@ export class BullMqBroker implements Broker {
   readonly #redis: Redis;
   readonly #keys: Keys;
   readonly #queueName: string;
+  readonly #seal: Seal;
   readonly #registry: WorkerRegistry;
   readonly #runners: RunnerGroup;
   #closed: Promise<void> | undefined;
@@ -49,45 +54,56 @@ export class BullMqBroker implements Broker {
     namespace,
     queue = DEFAULT_QUEUE,
     patienceSeconds = DEFAULT_PATIENCE_SECONDS,
+    secret,
   }: BullMqBrokerOptions): Promise<BullMqBroker> {
     const keys = keysOf(namespace);
     const redis = await connectRedis(redisUrl);
     try {
-      await checkRedis(redis);
+      await checkRedis(redis, keys);
     } catch (error) {
       redis.disconnect();
       throw error;
     }
     const runners = new RunnerGroup(redis, redisUrl, patienceSeconds);
-    return new BullMqBroker(redis, keys, queue, runners);
+    return new BullMqBroker(redis, keys, queue, sealOf(secret, namespace), runners);
   }
 
-  private constructor(redis: Redis, keys: Keys, queueName: string, runners: RunnerGroup) {
+  private constructor(redis: Redis, keys: Keys, queueName: string, seal: Seal, runners: RunnerGroup) {
     this.#redis = redis;
     this.#keys = keys;
-    this.#queueName = queueName;
-    this.#registry = new WorkerRegistry(redis, keys, queueName);
+    this.#seal = seal;
+    this.#queueName = queueOf(queueName, seal);
+    this.#registry = new WorkerRegistry(redis, keys, queueName, seal); // Of all secrets: they see each other.
     this.#runners = runners;
   }
 
   connectRunner(handlers: RunnerHandlers): Promise<RunnerLink> {
-    const place = { redis: this.#redis, keys: this.#keys, queueName: this.#queueName };
+    const place = { redis: this.#redis, keys: this.#keys, queueName: this.#queueName, seal: this.#seal };
     const registry = this.#registry;
     return BullMqRunner.open({ ...place, registry, group: this.#runners }, handlers);
   }
 
   connectWorker(worker: WorkerInfo, handlers: WorkerHandlers): Promise<WorkerLink> {
-    return BullMqWorker.open(this.#redis, this.#keys, this.#queueName, this.#registry, worker, handlers);
+    const registry = this.#registry;
+    return BullMqWorker.open(
+      this.#redis,
+      this.#keys,
+      this.#queueName,
+      registry,
+      this.#seal,
+      worker,
+      handlers,
+    );
   }
 
   /** The same Redis, another queue. It is closed with this one. */
   onQueue(queue: string): Broker {
-    return new BullMqBroker(this.#redis, this.#keys, queue, this.#runners);
+    return new BullMqBroker(this.#redis, this.#keys, queue, this.#seal, this.#runners);
   }
 
   /** The results that everybody in the namespace shares. */
   resultStore(): ResultStore {
-    return new RedisResultStore(this.#redis, this.#keys);
+    return new RedisResultStore(this.#redis, this.#keys, this.#seal);
   }
 
   /** The limits of the namespace, at work. Close it before the broker. */

@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { DecodeError } from "@millrace/core";
-import { processLogger } from "@millrace/core/internal";
+import { DecodeError, SignatureError } from "@millrace/core";
 import { BatchWatch } from "./batch-watch.ts";
 import type { LostBatch, RunnerHandlers, RunnerLink } from "./broker.ts";
 import { addJob, type BatchQueue, openQueue } from "./bullmq.ts";
@@ -10,7 +9,9 @@ import type { Keys } from "./keys.ts";
 import { type Batch, type CallAnswer, decodeReport, encodeBatch } from "./messages.ts";
 import { doneWithin, type Redis, untilAccepted } from "./redis-connection.ts";
 import { RedisValues } from "./redis-values.ts";
+import { Refusals } from "./refusals.ts";
 import type { RunnerGroup } from "./runner-group.ts";
+import type { Seal } from "./seal.ts";
 import { appendToStream, StreamReader } from "./stream-reader.ts";
 import { encodeWorkerMessage, type WorkerMessage } from "./worker-messages.ts";
 import type { WorkerRegistry } from "./worker-registry.ts";
@@ -25,6 +26,7 @@ export interface RunnerPlace {
   readonly queueName: string;
   readonly registry: WorkerRegistry;
   readonly group: RunnerGroup;
+  readonly seal: Seal;
 }
 
 /** A runner's link to the cluster behind a Redis: batches go into BullMQ's queue, reports come on a stream of its own. */
@@ -35,6 +37,8 @@ export class BullMqRunner implements RunnerLink {
   readonly #keys: Keys;
   readonly #queue: BatchQueue;
   readonly #handlers: RunnerHandlers;
+  readonly #seal: Seal;
+  readonly #refusals = new Refusals();
   readonly #adding = new Set<Promise<void>>();
   #replies!: StreamReader;
   #watch!: BatchWatch;
@@ -42,11 +46,11 @@ export class BullMqRunner implements RunnerLink {
   #isClosed = false;
 
   static async open(
-    { redis, keys, queueName, registry, group }: RunnerPlace,
+    { redis, keys, queueName, registry, group, seal }: RunnerPlace,
     handlers: RunnerHandlers,
   ): Promise<BullMqRunner> {
     const queue = openQueue(redis, keys, queueName);
-    const runner = new BullMqRunner(redis, keys, queue, group, handlers);
+    const runner = new BullMqRunner(redis, keys, queue, group, seal, handlers);
     const { runnerId } = runner;
     let replies: StreamReader | undefined;
     try {
@@ -84,6 +88,7 @@ export class BullMqRunner implements RunnerLink {
     keys: Keys,
     queue: BatchQueue,
     group: RunnerGroup,
+    seal: Seal,
     handlers: RunnerHandlers,
   ) {
     this.runnerId = randomUUID();
@@ -92,7 +97,8 @@ export class BullMqRunner implements RunnerLink {
     this.#queue = queue;
     this.#group = group;
     this.#handlers = handlers;
-    this.values = new RedisValues(redis, keys);
+    this.#seal = seal;
+    this.values = new RedisValues(redis, keys, seal);
   }
 
   send(batch: Batch): void {
@@ -115,8 +121,9 @@ export class BullMqRunner implements RunnerLink {
   async #add(batchId: string, bytes: Uint8Array): Promise<void> {
     if (this.#isClosed) return;
     this.#watch.add(batchId); // From now on it must be somewhere.
+    const signed = this.#seal.sign(bytes, { kind: "batch", key: this.#keys.job(this.#queue.name, batchId) });
     try {
-      const add = () => (this.#isClosed ? Promise.resolve() : addJob(this.#queue, batchId, bytes));
+      const add = () => (this.#isClosed ? Promise.resolve() : addJob(this.#queue, batchId, signed));
       await untilAccepted(this.#redis, add, this.#group.patienceMs);
     } catch (error) {
       this.giveUp(this.#group.unavailable(`a refusal: ${(error as Error).message}`));
@@ -168,8 +175,11 @@ export class BullMqRunner implements RunnerLink {
   }
 
   /** Resolves to false when the worker has no inbox. */
+
   #tell(workerId: string, message: WorkerMessage): Promise<boolean> {
-    return appendToStream(this.#redis, this.#keys.inbox(workerId), encodeWorkerMessage(message));
+    const key = this.#keys.inbox(workerId);
+    const signed = this.#seal.sign(encodeWorkerMessage(message), { kind: "to-worker", key });
+    return appendToStream(this.#redis, key, signed);
   }
 
   async close(): Promise<void> {
@@ -195,10 +205,11 @@ export class BullMqRunner implements RunnerLink {
   #onReply(reply: Uint8Array): void {
     if (this.#isClosed) return;
     try {
-      this.#handlers.onReport(decodeReport(reply));
+      const key = this.#keys.replies(this.runnerId);
+      this.#handlers.onReport(decodeReport(this.#seal.verify(reply, { kind: "report", key })));
     } catch (error) {
-      if (!(error instanceof DecodeError)) throw error;
-      processLogger().error({ err: error }, "a reply could not be read and was left out");
+      if (!(error instanceof DecodeError || error instanceof SignatureError)) throw error;
+      this.#refusals.note("a reply could not be read and was left out", error);
     }
   }
 

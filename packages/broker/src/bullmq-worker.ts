@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { DecodeError } from "@millrace/core";
+import { DecodeError, SignatureError } from "@millrace/core";
 import { processLogger } from "@millrace/core/internal";
 import type { Delivery, WorkerHandlers, WorkerInfo, WorkerLink } from "./broker.ts";
 import { type BatchJob, type BatchWorker, bytesOf, openWorker } from "./bullmq.ts";
@@ -9,9 +9,11 @@ import type { Keys } from "./keys.ts";
 import { type Batch, type CallAnswer, decodeBatch } from "./messages.ts";
 import { doneWithin, type Redis } from "./redis-connection.ts";
 import { RedisValues } from "./redis-values.ts";
+import { Refusals } from "./refusals.ts";
 import { ReportSender } from "./report-sender.ts";
 import { encodeOutcome } from "./requests.ts";
 import { RunnerWatch } from "./runner-watch.ts";
+import type { Seal } from "./seal.ts";
 import { StreamReader } from "./stream-reader.ts";
 import { decodeWorkerMessage } from "./worker-messages.ts";
 import type { WorkerRegistry } from "./worker-registry.ts";
@@ -31,6 +33,8 @@ export class BullMqWorker implements WorkerLink {
   readonly #redis: Redis;
   readonly #keys: Keys;
   readonly #worker: BatchWorker;
+  readonly #seal: Seal;
+  readonly #refusals = new Refusals();
   readonly #workerId: string;
   readonly #handlers: WorkerHandlers;
   readonly #runners: RunnerWatch;
@@ -59,11 +63,12 @@ export class BullMqWorker implements WorkerLink {
     keys: Keys,
     queueName: string,
     registry: WorkerRegistry,
+    seal: Seal,
     info: WorkerInfo,
     handlers: WorkerHandlers,
   ): Promise<BullMqWorker> {
     const worker = await openWorker(redis, keys, queueName);
-    const link = new BullMqWorker(redis, keys, worker, info.workerId, handlers);
+    const link = new BullMqWorker(redis, keys, worker, seal, info.workerId, handlers);
     // Before anybody can know of the worker: what is said to it must find the stream.
     link.#inbox = await StreamReader.open({
       redis,
@@ -81,6 +86,7 @@ export class BullMqWorker implements WorkerLink {
     redis: Redis,
     keys: Keys,
     worker: BatchWorker,
+    seal: Seal,
     workerId: string,
     handlers: WorkerHandlers,
   ) {
@@ -91,8 +97,9 @@ export class BullMqWorker implements WorkerLink {
     this.#redis = redis;
     this.#keys = keys;
     this.#worker = worker;
+    this.#seal = seal;
     this.#workerId = workerId;
-    this.#store = new RedisValues(redis, keys);
+    this.#store = new RedisValues(redis, keys, seal);
     this.#values = new WorkerValues(this.#store);
   }
 
@@ -162,12 +169,16 @@ export class BullMqWorker implements WorkerLink {
   }
 
   async #deliver(job: BatchJob): Promise<Delivery | undefined> {
+    const jobId = job.id as string;
     const takenAt = performance.now();
     let batch: Batch;
     try {
-      batch = decodeBatch(bytesOf(job));
+      const key = this.#keys.job(this.#worker.name, jobId);
+      batch = decodeBatch(this.#seal.verify(bytesOf(job), { kind: "batch", key }));
+      // The executor knows batches by their ids: under a job of another id, one would come twice at once.
+      if (batch.id !== jobId) throw new DecodeError(`a batch with the id of its job, ${jobId}`, batch.id);
     } catch (error) {
-      processLogger().error({ err: error, job: job.id }, "a batch could not be read and was dropped");
+      this.#refusals.note("a batch could not be read and was dropped", error, { job: jobId });
       this.#end(job);
       return undefined;
     }
@@ -175,16 +186,15 @@ export class BullMqWorker implements WorkerLink {
     const isAlive = this.#runners.isAlive(runnerId);
     if (isAlive !== true && !(await isAlive.catch(() => true))) {
       processLogger().warn(
-        { job: job.id, runner: runnerId },
+        { job: jobId, runner: runnerId },
         "a batch was dropped: its flow's process is gone",
       );
       this.#end(job);
       return undefined;
     }
-    const jobId = job.id as string;
     this.#held.set(jobId, { job, runnerId, renewedAt: takenAt });
     const sender = new ReportSender({
-      ...{ redis: this.#redis, replies: this.#keys.replies(runnerId), runnerId },
+      ...{ redis: this.#redis, replies: this.#keys.replies(runnerId), runnerId, seal: this.#seal },
       ...{ store: this.#store, values: this.#values },
     });
     return {
@@ -201,14 +211,15 @@ export class BullMqWorker implements WorkerLink {
   #hear(bytes: Uint8Array): void {
     const handlers = this.#handlers;
     try {
-      const message = decodeWorkerMessage(bytes);
+      const key = this.#keys.inbox(this.#workerId);
+      const message = decodeWorkerMessage(this.#seal.verify(bytes, { kind: "to-worker", key }));
       if (message.type === "cancel") handlers.onCancel(message.batchId, message.sequences);
       else if (message.type === "hand-back") handlers.onHandBack(message.batchId);
       else if (isReference(message.value)) void this.#hearLarge(message, message.value);
       else handlers.onAnswer(message);
     } catch (error) {
-      if (!(error instanceof DecodeError)) throw error;
-      processLogger().error({ err: error }, "a message to this worker could not be read and was left out");
+      if (!(error instanceof DecodeError || error instanceof SignatureError)) throw error;
+      this.#refusals.note("a message to this worker could not be read and was left out", error);
     }
   }
 

@@ -1,6 +1,8 @@
+import { DecodeError } from "@millrace/core";
 import { type Job, Queue, Worker } from "bullmq";
 import { LEASE_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
+import { MOST_MESSAGE_BYTES } from "./message-fields.ts";
 import type { Redis } from "./redis-connection.ts";
 
 /** A batch as BullMQ keeps it. A job's data is JSON, so the bytes travel in base64. */
@@ -30,10 +32,16 @@ export async function addJob(queue: BatchQueue, batchId: string, batch: Uint8Arr
   await queue.add(JOB_NAME, data, { jobId: batchId, removeOnComplete: true, removeOnFail: true });
 }
 
-/** The bytes of the batch; whatever bytes there are, when somebody else made the job. */
+/** The bytes of the batch; whatever bytes there are, when somebody else made the job. @throws DecodeError for too many of them */
 export function bytesOf(job: BatchJob): Uint8Array {
-  return Buffer.from(String(job.data?.batch ?? ""), "base64");
+  const text = String(job.data?.batch ?? "");
+  if (text.length > MOST_CHARACTERS)
+    throw new DecodeError(`a batch of at most ${MOST_MESSAGE_BYTES} bytes`, `${text.length} characters`);
+  return Buffer.from(text, "base64");
 }
+
+/** Base64 writes three bytes with four characters. */
+const MOST_CHARACTERS = Math.ceil((MOST_MESSAGE_BYTES * 4) / 3);
 
 /** BullMQ's end for those who take batches, by its manual API. */
 export class BatchWorker extends Worker<JobData> {

@@ -1,4 +1,4 @@
-import { decode, type RunEventSink, type RunServices } from "@millrace/core/internal";
+import { decode, processLogger, type RunEventSink, type RunServices } from "@millrace/core/internal";
 import type { Nested } from "./entries.ts";
 import { encodeError } from "./outcomes.ts";
 import { encodeServiceAnswer, type Request } from "./requests.ts";
@@ -66,6 +66,15 @@ export function serveRequest(
   );
 }
 
+/** Never throws: the outcomes in the same report are not to be lost with an event that cannot be read here. */
 function tellObservers(events: RunEventSink, name: string, event: Uint8Array): void {
-  if (name === "task-run-state" || name === "flow-run-state") events.emit(name, decode(event) as never);
+  if (name !== "task-run-state" && name !== "flow-run-state") return;
+  let decoded: unknown;
+  try {
+    decoded = decode(event);
+  } catch (error) {
+    processLogger().error({ err: error, event: name }, "a run event could not be read and was left out");
+    return;
+  }
+  events.emit(name, decoded as never);
 }

@@ -91,6 +91,7 @@ export class Dispatcher {
       queue,
       timeoutSeconds: noWorkersTimeoutSeconds,
       waiting: () => this.#unsettled,
+      strangers: () => this.#capacity.strangers ?? 0,
       onTimeout: (error) => this.#giveUpAll(error),
     });
   }

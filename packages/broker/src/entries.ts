@@ -64,6 +64,8 @@ export abstract class Entry implements ValueUser {
 
 /** What a running call has asked of the flow's process. */
 export interface Nested {
+  /** The number of its last request that asks for an answer. */
+  lastRequest: number;
   /** Requests that wait for their answer. */
   unanswered: number;
   /** Calls that it has submitted, by the number of the request. */

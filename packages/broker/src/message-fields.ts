@@ -1,11 +1,19 @@
 import { DecodeError } from "@millrace/core";
-import { unpackMessage } from "@millrace/core/internal";
+import { rules, unpackMessage } from "@millrace/core/internal";
 
 /** A message is a MessagePack array that opens with the version. Both sides must have the same. */
 export const WIRE_VERSION = 5;
 
+/**
+ * The longest message that is read. A batch has at most 1,000 calls, and values above 64 KiB travel beside it, so that one of 100 MB
+ * takes calls with many inputs each; V8 and Redis end at 512 MB.
+ */
+export const MOST_MESSAGE_BYTES = 256 * 1024 * 1024;
+
 /** @throws DecodeError unless the bytes are an array of this version with so many fields */
 export function decodeMessage(what: string, bytes: Uint8Array, length: number): readonly unknown[] {
+  if (bytes.length > MOST_MESSAGE_BYTES)
+    throw new DecodeError(`${what} of at most ${MOST_MESSAGE_BYTES} bytes`, `${bytes.length} bytes`);
   const fields = unpackMessage(bytes);
   if (!Array.isArray(fields) || fields[0] !== WIRE_VERSION || fields.length !== length) {
     const got = Array.isArray(fields)
@@ -34,7 +42,7 @@ export function asInteger(value: unknown): number {
 }
 
 export function asSeconds(value: unknown): number {
-  return typeof value === "number" && value >= 0 ? value : refuse("a number of seconds", value);
+  return rules.seconds.accepts(value) ? (value as number) : refuse("a number of seconds", value);
 }
 
 export function asList(value: unknown): readonly unknown[] {

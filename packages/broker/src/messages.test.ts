@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { sampleBatch, sampleReport } from "../testing/samples.ts";
 import { inSharedMemory } from "./call-values.ts";
-import { WIRE_VERSION } from "./message-fields.ts";
+import { MOST_MESSAGE_BYTES, WIRE_VERSION } from "./message-fields.ts";
 import {
   type Batch,
   decodeBatch,
@@ -200,6 +200,13 @@ describe.each([
   });
 });
 
+test("a message that is too long is not even looked at", () => {
+  const long = new Uint8Array(MOST_MESSAGE_BYTES + 1); // Its first byte alone would be a message.
+  expect(() => decodeBatch(long)).toThrow(
+    `Expected a batch of at most ${MOST_MESSAGE_BYTES} bytes, got ${long.length} bytes.`,
+  );
+});
+
 describe("a batch is refused when its parts do not fit together:", () => {
   const sample = sampleBatch("runner");
   const call = sample.calls[0]!;
@@ -210,6 +217,14 @@ describe("a batch is refused when its parts do not fit together:", () => {
     ["a negative number", { calls: [{ ...call, sequence: -1 }] }],
     ["a fraction", { calls: [{ ...call, attempt: 1.5 }] }],
     ["a log level that there is not", { logLevel: "loud" as never }],
+    [
+      "a time limit that no timer can keep",
+      { tasks: [sample.tasks[0]!, { ...sample.tasks[1]!, timeoutSeconds: 1e9 }] },
+    ],
+    [
+      "no time limit, and not 0",
+      { tasks: [sample.tasks[0]!, { ...sample.tasks[1]!, timeoutSeconds: Number.NaN }] },
+    ],
   ])("%s", (_, part) => {
     expect(() => decodeBatch(encodeBatch({ ...sample, ...part }))).toThrow(DecodeError);
   });

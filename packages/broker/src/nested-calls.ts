@@ -5,8 +5,9 @@ import { serveRequest } from "./call-services.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { type Entry, type Nested, NestedEntry } from "./entries.ts";
 import type { CallAnswer, CallRequest, Report } from "./messages.ts";
+import { encodeError } from "./outcomes.ts";
 import type { Outstanding } from "./outstanding.ts";
-import { decodeRequest, encodeOutcome, type Request } from "./requests.ts";
+import { decodeRequest, encodeOutcome, encodeServiceAnswer, type Request } from "./requests.ts";
 
 export interface NestedCallsOptions {
   readonly dispatcher: Dispatcher;
@@ -46,10 +47,16 @@ export class NestedCalls {
       request = decodeRequest(body);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
-      processLogger().error({ err: error }, "a request of a call could not be read and was left out");
+      processLogger().error({ err: error }, "a request of a call could not be read and was refused");
+      // Whoever waits for the answer is not to wait for ever.
+      const body = encodeServiceAnswer({ error: encodeError(error) });
+      if (id > 0) link.answer(workerId, { batchId, sequence, id, body });
       return;
     }
-    entry.nested ??= { unanswered: 0, calls: new Map(), resources: new Map(), results: [] };
+    entry.nested ??= {
+      ...{ lastRequest: 0, unanswered: 0 },
+      ...{ calls: new Map(), resources: new Map(), results: [] },
+    };
     const { nested } = entry;
     if (request.type === "cancel") {
       nested.resources.get(request.id)?.();
@@ -57,6 +64,9 @@ export class NestedCalls {
       if (call !== undefined) (call.lane ?? this.#dispatcher).cancelEntry(call);
       return;
     }
+    // Numbers grow. A report comes twice when its connection broke before Redis could say that it has it.
+    if (id > 0 && id <= nested.lastRequest) return;
+    if (id > 0) nested.lastRequest = id;
     if (id > 0) this.#outstanding.changeParked(entry, () => nested.unanswered++);
     const answer: Answer = (answered) => {
       if (entry.nested !== nested) return; // The call has ended meanwhile.

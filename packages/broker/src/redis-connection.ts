@@ -1,6 +1,10 @@
+import { X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { BrokerUnavailableError, InvalidOptionError, RedisUnsuitableError } from "@millrace/core";
+import type { ConnectionOptions } from "node:tls";
+import { BrokerUnavailableError, InvalidOptionError, readSettings } from "@millrace/core";
 import { Redis, type RedisOptions } from "ioredis";
+import { parseRedisUrl, withoutPassword } from "./redis-url.ts";
 
 export type { Redis };
 
@@ -11,8 +15,8 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const LONGEST_RETRY_MS = 2_000;
 
 /**
- * Connects to `redis://`, `rediss://` or `unix:///path/to.sock`. Once connected, a connection comes back by itself and commands wait
- * for it; a server that does not answer the first time is an error.
+ * Connects to a Redis: see parseRedisUrl for its URL. Once connected, a connection comes back by itself, with Sentinels to whichever
+ * server is the master then, and commands wait for it; a server that does not answer the first time is an error.
  *
  * @throws InvalidOptionError, BrokerUnavailableError
  */
@@ -28,18 +32,27 @@ export async function connectRedis(url: string): Promise<Redis> {
     const late = () => reject(lastError ?? new Error(`no answer within ${CONNECT_TIMEOUT_MS / 1000} s`));
     timer = setTimeout(late, CONNECT_TIMEOUT_MS);
   });
-  redis.options.retryStrategy = (times) => (isUp ? Math.min(50 * 2 ** times, LONGEST_RETRY_MS) : null);
+  const retryMs = (times: number) => (isUp ? Math.min(50 * 2 ** times, LONGEST_RETRY_MS) : null);
+  redis.options.retryStrategy = retryMs;
+  redis.options.sentinelRetryStrategy = retryMs;
   try {
     await Promise.race([redis.connect(), timeout]);
     isUp = true;
     return redis;
   } catch (error) {
     redis.disconnect();
-    const cause = lastError ?? (error as Error);
-    throw new BrokerUnavailableError(withoutPassword(url), cause.message, { cause });
+    const cause = withoutCommand(lastError ?? (error as Error));
+    const advice = /certificate/i.test(cause.message) ? " (name its authority in MILLRACE_REDIS_CA)" : "";
+    throw new BrokerUnavailableError(withoutPassword(url), `${cause.message}${advice}`, { cause });
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** ioredis puts the command that failed into its error: of HELLO and AUTH, that is the password. */
+function withoutCommand(error: Error): Error {
+  if ("command" in error) delete error.command;
+  return error;
 }
 
 /** Was it done within the time? A Redis that is away must not keep anyone from leaving. Never rejects. */
@@ -105,66 +118,27 @@ type LegacyOptions = RedisOptions & { replyMapping: "legacy" };
 
 function redisOptions(url: string): LegacyOptions {
   const common: LegacyOptions = { maxRetriesPerRequest: null, lazyConnect: true, replyMapping: "legacy" };
-  if (url.startsWith("unix:///")) return { ...common, path: url.slice("unix://".length) };
-  let parsed: URL;
-  let username: string;
-  let password: string;
+  const address = parseRedisUrl(url);
+  if ("path" in address) return { ...common, path: address.path };
+  const { username, password, db } = address;
+  const user = { ...common, db, ...(username !== "" && { username }), ...(password !== "" && { password }) };
+  if ("sentinels" in address) {
+    const { sentinels, name } = address;
+    return { ...user, sentinels: [...sentinels], name };
+  }
+  const { host, port, isEncrypted } = address;
+  return { ...user, host, port, ...(isEncrypted && { tls: tlsOptions() }) };
+}
+
+/** @throws InvalidOptionError when MILLRACE_REDIS_CA names no certificates */
+function tlsOptions(): ConnectionOptions {
+  const { redisCa } = readSettings();
+  if (redisCa === undefined) return {};
   try {
-    parsed = new URL(url);
-    username = decodeURIComponent(parsed.username);
-    password = decodeURIComponent(parsed.password);
+    const ca = readFileSync(redisCa);
+    new X509Certificate(ca); // OpenSSL would take anything, and then trust nobody.
+    return { ca };
   } catch {
-    return refuse(url);
+    throw new InvalidOptionError("MILLRACE_REDIS_CA", "the path of a PEM file with certificates", redisCa);
   }
-  if (parsed.protocol !== "redis:" && parsed.protocol !== "rediss:") return refuse(url);
-  const db = /^\/?(\d*)$/.exec(parsed.pathname)?.[1];
-  if (db === undefined) return refuse(url);
-  return {
-    ...common,
-    host: parsed.hostname.replace(/^\[|\]$/g, "") || "127.0.0.1",
-    port: parsed.port === "" ? 6379 : Number(parsed.port),
-    db: Number(db),
-    ...(username !== "" && { username }),
-    ...(password !== "" && { password }),
-    ...(parsed.protocol === "rediss:" && { tls: {} }),
-  };
-}
-
-function refuse(url: string): never {
-  throw new InvalidOptionError("the Redis URL", "redis://…, rediss://… or unix:///…", withoutPassword(url));
-}
-
-/** The URL as it may be shown and logged. A password that was not escaped may hold `@` and `/`: all before the last `@` goes. */
-export function withoutPassword(url: string): string {
-  return url.replace(/\/\/(.*)@/s, (_, user: string) => `//${user.split(":")[0]}:***@`);
-}
-
-const LEAST_VERSION = [6, 2] as const;
-
-/**
- * Refuses a server that Millrace cannot rely on.
- *
- * @throws RedisUnsuitableError when it is older than 6.2, or may evict keys when its memory is full
- */
-export async function checkRedis(redis: Redis): Promise<void> {
-  const problem = unsuitable(await redis.info());
-  if (problem !== undefined) throw new RedisUnsuitableError(problem);
-}
-
-/** What is wrong with the server that gives this INFO; undefined when nothing is. */
-export function unsuitable(info: string): string | undefined {
-  const version = /^redis_version:(.+?)\r?$/m.exec(info)?.[1] ?? "unknown";
-  const [major = 0, minor = 0] = version.split(".").map(Number);
-  // A version that is not a number is not new enough either.
-  if (!(major > LEAST_VERSION[0] || (major === LEAST_VERSION[0] && minor >= LEAST_VERSION[1]))) {
-    return `Expected Redis ${LEAST_VERSION.join(".")} or newer, got ${version}. Update the server, or name another in MILLRACE_REDIS_URL.`;
-  }
-  const policy = /^maxmemory_policy:(.+?)\r?$/m.exec(info)?.[1] ?? "noeviction";
-  if (policy !== "noeviction") {
-    return (
-      `Expected a Redis server with maxmemory-policy noeviction, got ${policy}, under which it may drop the queue's ` +
-      `keys. Set maxmemory-policy to noeviction in its configuration.`
-    );
-  }
-  return undefined;
 }

@@ -12,7 +12,7 @@ import { HOLD_RENEWAL_MS, HOLD_TTL_MS, LEAVE_MS, STREAM_TTL_MS } from "./interva
 import type { Keys } from "./keys.ts";
 import { ACQUIRE, type Acquired, RELEASE, RENEW, type Renewal } from "./limit-scripts.ts";
 import { Lines } from "./lines.ts";
-import { doneWithin, duplicateForBlocking, type Redis } from "./redis-connection.ts";
+import { doneWithin, duplicate, type Redis } from "./redis-connection.ts";
 import { changedNames, RedisLimits } from "./redis-limits.ts";
 
 /** News may be missed, and leases of the dead run out without any: those in front look again after this. */
@@ -62,7 +62,7 @@ export class RedisLimiter implements Limiter {
   private constructor(redis: Redis, keys: Keys) {
     this.#redis = redis;
     this.#keys = keys;
-    this.#news = duplicateForBlocking(redis);
+    this.#news = duplicate(redis);
     this.#settings = new RedisLimits(redis, keys);
     this.#renewal = setInterval(() => void this.#renew(), HOLD_RENEWAL_MS);
   }

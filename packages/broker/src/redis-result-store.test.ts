@@ -6,6 +6,7 @@ import { until } from "../../../test/support/until.ts";
 import { type Keys, keysOf } from "./keys.ts";
 import { connectRedis, type Redis } from "./redis-connection.ts";
 import { RedisResultStore } from "./redis-result-store.ts";
+import { sealOf } from "./seal.ts";
 
 const value = new TextEncoder().encode("value");
 
@@ -24,7 +25,7 @@ async function setUp(redisUrl = inject("redisUrl")): Promise<Setup> {
     if (redisUrl === inject("redisUrl")) await forgetNamespace(namespace);
   });
   const keys = keysOf(namespace);
-  return { redis, keys, namespace, store: new RedisResultStore(redis, keys) };
+  return { redis, keys, namespace, store: new RedisResultStore(redis, keys, sealOf(undefined, namespace)) };
 }
 
 /** A store whose Redis can be frozen: its socket takes what is sent, and nothing comes back. */

@@ -1,10 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Claim, ResultStore, StoredResult } from "@millrace/core";
-import { orAborted } from "@millrace/core/internal";
+import { orAborted, resultFromFile, resultToFile } from "@millrace/core/internal";
 import { HOLD_RENEWAL_MS, HOLD_TTL_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import type { Redis } from "./redis-connection.ts";
+import { Refusals } from "./refusals.ts";
+import type { Seal } from "./seal.ts";
 
 /** Between two tries to get a claim that somebody else has. */
 const FIRST_POLL_MS = 10;
@@ -13,34 +15,39 @@ const LONGEST_POLL_MS = 250;
 /** 285,000 years: Redis refuses a time to live that it cannot add to the time that it is. */
 const LONGEST_TTL_MS = Number.MAX_SAFE_INTEGER;
 
-/** A record is the time of expiry (a double, milliseconds since the epoch, NaN for never) and the value. */
-const HEAD_BYTES = 8;
-
-/** Results in a Redis, shared by everybody in the namespace. Those that expire disappear from it by themselves. */
+/**
+ * Results in a Redis, shared by everybody in the namespace, in the form of the files of a FileResultStore, signed when the
+ * namespace has a secret: bytes that somebody else wrote are no result. Those that expire disappear by themselves.
+ */
 export class RedisResultStore implements ResultStore {
   readonly #redis: Redis;
   readonly #keys: Keys;
+  readonly #seal: Seal;
+  readonly #refusals = new Refusals();
 
-  constructor(redis: Redis, keys: Keys) {
+  constructor(redis: Redis, keys: Keys, seal: Seal) {
     this.#redis = redis;
     this.#keys = keys;
+    this.#seal = seal;
   }
 
   async read(key: string): Promise<StoredResult | undefined> {
-    const record = await this.#redis.getBuffer(this.#keys.result(key));
-    if (record === null || record.length < HEAD_BYTES) return undefined;
-    const expiresAt = record.readDoubleLE(0);
-    return {
-      value: record.subarray(HEAD_BYTES),
-      expiresAt: Number.isNaN(expiresAt) ? undefined : expiresAt,
-    };
+    const name = this.#keys.result(key);
+    const signed = await this.#redis.getBuffer(name);
+    if (signed === null) return undefined;
+    try {
+      const record = this.#seal.verify(signed, { kind: "result", key: name });
+      return resultFromFile(key, Buffer.from(record.buffer, record.byteOffset, record.byteLength));
+    } catch (error) {
+      this.#refusals.note("a kept result could not be read and was left out", error);
+      return undefined;
+    }
   }
 
-  async write(key: string, { value, expiresAt }: StoredResult): Promise<void> {
+  async write(key: string, result: StoredResult): Promise<void> {
+    const { expiresAt } = result;
     const name = this.#keys.result(key);
-    const head = Buffer.alloc(HEAD_BYTES);
-    head.writeDoubleLE(expiresAt ?? Number.NaN);
-    const record = Buffer.concat([head, value]);
+    const record = Buffer.from(this.#seal.sign(resultToFile(key, result), { kind: "result", key: name }));
     // A time to live, not a time: the clock of the Redis may differ from ours.
     const leftMs = expiresAt === undefined ? undefined : Math.ceil(expiresAt - Date.now());
     if (leftMs === undefined) await this.#redis.set(name, record);

@@ -7,8 +7,10 @@ import { encodeReport, type Report } from "./messages.ts";
 import { connectRedis, type Redis } from "./redis-connection.ts";
 import { RedisValues } from "./redis-values.ts";
 import { ReportSender } from "./report-sender.ts";
+import { sealOf } from "./seal.ts";
 import { WorkerValues } from "./worker-values.ts";
 
+const UNSIGNED = sealOf(undefined, "any");
 const BYTES = inSharedMemory(new Uint8Array(100_000).fill(5));
 const reference = { runnerId: "runner", id: "a", sizeBytes: BYTES.length };
 
@@ -21,7 +23,7 @@ interface Setup {
 async function setUp(): Promise<Setup> {
   const redis = await connectRedis(inject("redisUrl"));
   const keys = keysOf(uniqueNamespace());
-  const store = new RedisValues(redis, keys);
+  const store = new RedisValues(redis, keys, UNSIGNED);
   onTestFinished(async () => {
     await redis.del(keys.values("runner"), keys.replies("runner"));
     store.close();
@@ -79,7 +81,10 @@ function largeReport(): { report: Report; bytes: Uint8Array; attachments: Uint8A
 
 function senderOf({ redis, keys, store }: Setup): ReportSender {
   const values = new WorkerValues(store);
-  return new ReportSender({ redis, replies: keys.replies("runner"), runnerId: "runner", store, values });
+  return new ReportSender({
+    ...{ redis, replies: keys.replies("runner"), runnerId: "runner", seal: UNSIGNED },
+    ...{ store, values },
+  });
 }
 
 test("reports stay in their order, also behind one whose value is being written", async () => {

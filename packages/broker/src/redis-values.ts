@@ -1,7 +1,10 @@
+import { DecodeError } from "@millrace/core";
 import { inSharedMemory, type ValueReference } from "./call-values.ts";
 import { STREAM_TTL_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import { duplicate, type Redis } from "./redis-connection.ts";
+import { Refusals } from "./refusals.ts";
+import type { Seal } from "./seal.ts";
 import type { ValueStore } from "./value-store.ts";
 
 /**
@@ -12,22 +15,26 @@ export class RedisValues implements ValueStore {
   readonly realm: string;
   readonly #redis: Redis;
   readonly #keys: Keys;
+  readonly #seal: Seal;
+  readonly #refusals = new Refusals();
   readonly #writing = new Set<Promise<void>>();
   #ownConnection: Redis | undefined;
 
-  constructor(redis: Redis, keys: Keys) {
-    const { host, port, path, db } = redis.options;
-    this.realm = JSON.stringify([host, port, path, db, keys.prefix]);
+  constructor(redis: Redis, keys: Keys, seal: Seal) {
+    const { host, port, path, db, sentinels, name } = redis.options;
+    this.realm = JSON.stringify([host, port, path, db, sentinels, name, keys.prefix, seal.fingerprint]);
     this.#redis = redis;
     this.#keys = keys;
+    this.#seal = seal;
   }
 
   write({ runnerId, id }: ValueReference, bytes: Uint8Array): Promise<void> {
     const key = this.#keys.values(runnerId);
+    const signed = this.#seal.sign(bytes, { kind: "value", key, field: id });
     // Together, so that nothing stays for ever of a runner that has died.
     const writing = this.#connection
       .multi()
-      .hset(key, id, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+      .hset(key, id, Buffer.from(signed.buffer, signed.byteOffset, signed.byteLength))
       .pexpire(key, STREAM_TTL_MS)
       .exec()
       .then((replies) => {
@@ -44,9 +51,19 @@ export class RedisValues implements ValueStore {
     return this.#writing.size === 0 ? undefined : Promise.allSettled(this.#writing);
   }
 
-  async read({ runnerId, id }: ValueReference): Promise<Uint8Array | undefined> {
-    const bytes = await this.#connection.hgetBuffer(this.#keys.values(runnerId), id);
-    return bytes === null ? undefined : inSharedMemory(bytes);
+  /** One that somebody has changed counts as lost, so that it is made again. */
+  async read({ runnerId, id, sizeBytes }: ValueReference): Promise<Uint8Array | undefined> {
+    const key = this.#keys.values(runnerId);
+    const signed = await this.#connection.hgetBuffer(key, id);
+    if (signed === null) return undefined;
+    try {
+      const bytes = this.#seal.verify(signed, { kind: "value", key, field: id });
+      if (bytes.length === sizeBytes) return inSharedMemory(bytes);
+      throw new DecodeError(`a kept value of ${sizeBytes} bytes`, `${bytes.length} bytes`);
+    } catch (error) {
+      this.#refusals.note("a kept value could not be read and counts as lost", error);
+      return undefined;
+    }
   }
 
   remove({ runnerId, id }: ValueReference): void {

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { INLINE_LIMIT_BYTES } from "./call-values.ts";
 import { type CallOutcome, type EncodedReport, encodeReport } from "./messages.ts";
 import { type Redis, untilAccepted } from "./redis-connection.ts";
+import type { Seal } from "./seal.ts";
 import { appendToStream } from "./stream-reader.ts";
 import type { ValueStore } from "./value-store.ts";
 import type { WorkerValues } from "./worker-values.ts";
@@ -11,6 +12,7 @@ export interface ReportSenderOptions {
   /** The runner's stream. */
   readonly replies: string;
   readonly runnerId: string;
+  readonly seal: Seal;
   readonly store: ValueStore;
   readonly values: WorkerValues;
 }
@@ -56,8 +58,9 @@ export class ReportSender {
   }
 
   #append(bytes: Uint8Array): Promise<boolean> {
-    const { redis, replies } = this.#options;
-    const appended = untilAccepted(redis, () => appendToStream(redis, replies, bytes)).catch(() => true);
+    const { redis, replies, seal } = this.#options;
+    const signed = seal.sign(bytes, { kind: "report", key: replies });
+    const appended = untilAccepted(redis, () => appendToStream(redis, replies, signed)).catch(() => true);
     this.#lastAppended = appended;
     return appended;
   }

@@ -1,7 +1,8 @@
 import { BrokerUnavailableError } from "@millrace/core";
 import { AwayWatch } from "./away-watch.ts";
 import type { BullMqRunner } from "./bullmq-runner.ts";
-import { type Redis, withoutPassword } from "./redis-connection.ts";
+import type { Redis } from "./redis-connection.ts";
+import { withoutPassword } from "./redis-url.ts";
 import { RunnerLeases } from "./runner-lease.ts";
 
 /** What the runners on one connection share. */

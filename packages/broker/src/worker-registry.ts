@@ -1,18 +1,24 @@
 import type { Capacity, WorkerInfo } from "./broker.ts";
 import { HEARTBEAT_MS, HEARTBEAT_TTL_MS, WORKERS_TTL_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
-import { duplicateForBlocking, type Redis } from "./redis-connection.ts";
+import { duplicate, type Redis } from "./redis-connection.ts";
+import type { Seal } from "./seal.ts";
+import { readRecord, writeRecord } from "./worker-record.ts";
 
 /** Which workers serve a queue, and which of them live. */
 export class WorkerRegistry {
   readonly #redis: Redis;
   readonly #keys: Keys;
   readonly #queue: string;
+  readonly #seal: Seal;
+  /** How many of the live workers had another secret when they were last looked at. */
+  strangers = 0;
 
-  constructor(redis: Redis, keys: Keys, queue: string) {
+  constructor(redis: Redis, keys: Keys, queue: string, seal: Seal) {
     this.#redis = redis;
     this.#keys = keys;
     this.#queue = queue;
+    this.#seal = seal;
   }
 
   /** Enters a worker, and says so. Gives what stops its heartbeat and takes it out again. */
@@ -36,9 +42,10 @@ export class WorkerRegistry {
     await this.#tellNews();
   }
 
-  /** The workers that live. Those whose heartbeat has ended are taken out. */
+  /** The workers that live and have the same secret. Those whose heartbeat has ended are taken out. */
   async live(): Promise<WorkerInfo[]> {
     const ids = await this.#redis.smembers(this.#keys.workers(this.#queue));
+    this.strangers = 0;
     if (ids.length === 0) return [];
     const records = await this.#redis.mget(ids.map((id) => this.#keys.worker(id)));
     const dead = ids.filter((_, index) => records[index] === null);
@@ -46,12 +53,17 @@ export class WorkerRegistry {
       await this.#redis.srem(this.#keys.workers(this.#queue), ...dead);
       await this.#redis.del(dead.map((id) => this.#keys.inbox(id)));
     }
-    return records.flatMap((record) => parseWorker(record));
+    const known = records.map((record, index) => {
+      const id = ids[index] as string;
+      return readRecord(record, id, this.#keys.worker(id), this.#seal);
+    });
+    this.strangers = known.filter((worker) => worker === "stranger").length;
+    return known.filter((worker) => typeof worker === "object");
   }
 
   /** Calls `onNews` whenever a worker came or went. Gives what ends it. */
   async subscribe(onNews: () => void): Promise<() => void> {
-    const subscriber = duplicateForBlocking(this.#redis);
+    const subscriber = duplicate(this.#redis);
     subscriber.on("message", onNews);
     await subscriber.subscribe(this.#keys.workerNews(this.#queue));
     return () => subscriber.disconnect();
@@ -60,9 +72,10 @@ export class WorkerRegistry {
   /** Entered into the set with each beat: a Redis that lost its data has lost the set as well. */
   async #beat(worker: WorkerInfo): Promise<void> {
     const set = this.#keys.workers(this.#queue);
+    const key = this.#keys.worker(worker.workerId);
     await this.#redis
       .multi()
-      .set(this.#keys.worker(worker.workerId), JSON.stringify(worker), "PX", HEARTBEAT_TTL_MS)
+      .set(key, writeRecord(worker, key, this.#seal), "PX", HEARTBEAT_TTL_MS)
       .sadd(set, worker.workerId)
       .pexpire(set, WORKERS_TTL_MS)
       .exec();
@@ -75,19 +88,6 @@ export class WorkerRegistry {
 
 export function capacityOf(workers: readonly WorkerInfo[]): Capacity {
   return { workers: workers.length, slots: workers.reduce((sum, { threads }) => sum + threads, 0) };
-}
-
-/** A record that somebody else wrote: anything may be in it. */
-function parseWorker(record: string | null): WorkerInfo[] {
-  if (record === null) return [];
-  try {
-    const { workerId, threads } = JSON.parse(record) as Partial<WorkerInfo>;
-    return typeof workerId === "string" && Number.isSafeInteger(threads) && (threads as number) > 0
-      ? [{ workerId, threads: threads as number }]
-      : [];
-  } catch {
-    return [];
-  }
 }
 
 function ignore(): void {}

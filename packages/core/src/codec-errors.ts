@@ -79,7 +79,9 @@ function baseOf(error: Error): string {
  * No constructor of a user's class is called.
  */
 export function errorFrom(record: ErrorRecord): Error {
-  const { className, base, name, message, stack, fields } = record;
+  const { className, name, message, stack, fields } = record;
+  // Of the bases that were written, and no other: it is looked up among the globals.
+  const base = record.base === "DOMException" || Object.hasOwn(BASES, record.base) ? record.base : "Error";
   const error = base === "DOMException" ? new DOMException(message, name) : emptyError(className, base);
   if (base !== "DOMException") define(error, "message", message);
   define(error, "stack", stack);
@@ -93,7 +95,7 @@ export function errorFrom(record: ErrorRecord): Error {
 
 function emptyError(className: string, base: string): Error {
   const registered = registeredErrorPrototype(className);
-  const Base = Object.hasOwn(BASES, base) ? BASES[base]! : Error;
+  const Base = BASES[base] as new () => Error;
   const error = new Base();
   if (registered !== undefined) Object.setPrototypeOf(error, registered);
   else if (Base.name !== className || base === "AggregateError") {

@@ -1,7 +1,7 @@
 import { type ErrorRecord, errorFrom } from "./codec-errors.ts";
 import { DecodeError } from "./errors.ts";
 import { decodeRegistered } from "./registered-types.ts";
-import { State, type StateType } from "./state.ts";
+import { isStateType, State } from "./state.ts";
 import type { Tag } from "./tagged.ts";
 
 /** The value that a tagged part stands for. @throws DecodeError when the payload does not fit the tag */
@@ -11,13 +11,14 @@ export function readTagged(tag: Tag | undefined, payload: unknown): unknown {
       return errorFrom(payload as ErrorRecord);
     case "state": {
       const [type, name, message, data, timestamp, runId] = payload as [
-        StateType,
+        unknown,
         string,
         string,
         unknown,
         number,
         string?,
       ];
+      if (!isStateType(type)) throw new DecodeError("a state of a known type", String(type));
       return new State(type, { name, message, data, timestamp, ...(runId !== undefined && { runId }) });
     }
     case "registered": {
@@ -27,13 +28,19 @@ export function readTagged(tag: Tag | undefined, payload: unknown): unknown {
     case "url":
       return new URL(payload as string);
     case "text":
-      return textOf(payload as Uint16Array);
+      if (payload instanceof Uint16Array) return textOf(payload);
+      throw new DecodeError("a text", typeof payload);
     case "minus-zero":
       return -0;
     case "sparse": {
       const [length, entries] = payload as [number, [number, unknown][]];
       const array = new Array<unknown>(length);
-      for (const [index, item] of entries) array[index] = item;
+      for (const [index, item] of entries) {
+        // Assigning `__proto__` would make it another kind of object, and an index beyond the end a longer one.
+        if (!Number.isSafeInteger(index) || index < 0 || index >= length)
+          throw new DecodeError("an index of a sparse array", String(index));
+        array[index] = item;
+      }
       return array;
     }
     case "entries":

@@ -32,6 +32,7 @@ const CLASSES: Record<string, () => errors.MillraceError> = {
   ModuleImportError: () => new errors.ModuleImportError("tasks.ts", new Error("boom")),
   BrokerUnavailableError: () => new errors.BrokerUnavailableError("redis://queue", "no answer"),
   RedisUnsuitableError: () => new errors.RedisUnsuitableError("too old"),
+  SignatureError: () => new errors.SignatureError("{millrace:app}:inbox:w", "unsigned"),
   RedisServerError: () => new errors.RedisServerError("not found"),
   NoWorkersError: () => new errors.NoWorkersError("default", 5),
   WorkerStartError: () => new errors.WorkerStartError("exited"),
@@ -94,6 +95,12 @@ describe("messages", () => {
       cause,
     });
     expect(new errors.ModuleImportError("tasks.ts", "text").message).toContain('failed with "text" (string)');
+  });
+
+  test("workers of another secret: that there are some, and where secrets are given", () => {
+    expect(new errors.NoWorkersError("default", 5, 2).message).toMatch(
+      /that has the secret of this flow, got 2 with another, .* MILLRACE_SECRET .* --secret-file/,
+    );
   });
 
   test("a value that cannot be sent: where it is", () => {

@@ -325,6 +325,25 @@ export class RedisUnsuitableError extends MillraceError {
   readonly code = "ERR_REDIS_UNSUITABLE";
 }
 
+/** A message in Redis is not signed with this process's secret; or it is signed, and this process has no secret. */
+export class SignatureError extends MillraceError {
+  readonly code = "ERR_SIGNATURE";
+  constructor(key: string, got: "unsigned" | "wrongly-signed" | "signed") {
+    const [expected, what] = {
+      unsigned: ["signed with the secret of this process", "one that is not signed"],
+      "wrongly-signed": [
+        "signed with the secret of this process",
+        "one that was signed with another, or for another place",
+      ],
+      signed: ["without a signature, since this process has no secret", "one that is signed"],
+    }[got];
+    super(
+      `Expected a message ${expected}, got ${what}, at ${key}. Give flows and workers the same secret, in ` +
+        `MILLRACE_SECRET; if they have it, somebody else writes to this Redis.`,
+    );
+  }
+}
+
 /** No `redis-server` or `valkey-server` could be started. */
 export class RedisServerError extends MillraceError {
   readonly code = "ERR_REDIS_SERVER";
@@ -333,11 +352,16 @@ export class RedisServerError extends MillraceError {
 /** Calls wait, and no worker has served their queue for the set time. */
 export class NoWorkersError extends MillraceError {
   readonly code = "ERR_NO_WORKERS";
-  constructor(queue: string, seconds: number) {
+  /** @param strangers workers of the queue that have another secret than the flow. Default: 0 */
+  constructor(queue: string, seconds: number, strangers = 0) {
     super(
-      `Expected a worker for queue "${queue}" within ${seconds} s, got none. Start one with ` +
-        `\`millrace worker --redis URL\` in the project's root (same namespace, same queue), or raise ` +
-        `\`noWorkersTimeoutSeconds\`.`,
+      strangers > 0
+        ? `Expected a worker for queue "${queue}" within ${seconds} s that has the secret of this flow, got ${strangers} ` +
+            `with another, or one of both has none. Give flows and workers the same secret: MILLRACE_SECRET or the option ` +
+            `\`secret\` here, MILLRACE_SECRET or --secret-file there.`
+        : `Expected a worker for queue "${queue}" within ${seconds} s, got none. Start one with ` +
+            `\`millrace worker --redis URL\` in the project's root (same namespace, same queue), or raise ` +
+            `\`noWorkersTimeoutSeconds\`.`,
     );
   }
 }

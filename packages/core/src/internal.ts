@@ -22,10 +22,12 @@ export {
 export { Queue } from "./queue.ts";
 export { receivedValue } from "./received-value.ts";
 export { findTask, registrationModule, taskNames, taskRegistered } from "./registry.ts";
+export { fromFile as resultFromFile, toFile as resultToFile } from "./result-file.ts";
 export { processEvents, type RunEventSink } from "./run-events.ts";
 export type { RunScope, ScopeOwner } from "./run-scope.ts";
 export { defaultServices, type RunServices } from "./run-services.ts";
 export type { RunningAttempt } from "./running-attempt.ts";
+export { asSecret } from "./secret.ts";
 export { TASK_DEFAULTS, type TaskDefinition } from "./task-definition.ts";
 export { WholeInput } from "./whole-input.ts";
 export { callIgnored, enterWorkerMode, inWorkerMode, never } from "./worker-mode.ts";

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -99,6 +100,8 @@ describe("a message cannot name code outside the root", () => {
     write("root/src/tasks.ts");
     symlinkSync(at("secret.ts"), at("root/link.ts"));
     symlinkSync(directory, at("root/up"));
+    symlinkSync(at("root/circle.ts"), at("root/circle.ts"));
+    execFileSync("mkfifo", [at("root/pipe.js")]);
   });
 
   test.each([
@@ -116,6 +119,15 @@ describe("a message cannot name code outside the root", () => {
     ["a link to a file outside", "link.ts"],
     ["a link to a directory outside", "up/secret.ts"],
     ["a file that is not there", "src/missing.ts"],
+    ["a directory", "src"],
+    ["a pipe", "pipe.js"],
+    ["a link in a circle", "circle.ts"],
+    ["steps up that are escaped as in a URL", "src/%2e%2e/%2e%2e/secret.ts"],
+    ["a query", "src/tasks.ts?x=1"],
+    ["a fragment", "src/tasks.ts#x"],
+    ["a host", "//host/secret.ts"],
+    ["a URL of the web", "https://example.com/secret.js"],
+    ["a name that is too long", `${"a".repeat(5_000)}.js`],
   ])("by %s", (_, path) => {
     expect(() => fromModulePath(at("root"), path)).toThrow(ModulePathError);
   });

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, realpathSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { dirname, join, parse, relative, resolve, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { ModulePathError } from "./errors.ts";
@@ -66,7 +66,7 @@ export function toModulePath(root: string, moduleUrl: string): string {
 /**
  * The `file:` URL of a module path that came in a message.
  *
- * @throws ModulePathError when it is not a relative path, leaves the root (also through a symlink), or does not exist
+ * @throws ModulePathError when it is not a relative path, leaves the root (also through a symlink), or is no file
  */
 export function fromModulePath(root: string, modulePath: string): string {
   if (
@@ -85,6 +85,8 @@ export function fromModulePath(root: string, modulePath: string): string {
   if (leaves(relative(realpathSync(root), real))) {
     throw new ModulePathError(modulePath, `it is a link that leads out of the project root ${root}`);
   }
+  // The import of a pipe would never end, and that of a device might never stop reading.
+  if (!statSync(real).isFile()) throw new ModulePathError(modulePath, "it is not a file");
   return pathToFileURL(real).href;
 }
 

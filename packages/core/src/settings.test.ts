@@ -7,6 +7,8 @@ import { LOG_LEVELS, readSettings } from "./settings.ts";
 test("an empty environment gives the defaults", () => {
   expect(readSettings({})).toEqual({
     redisUrl: undefined,
+    redisCa: undefined,
+    secret: undefined,
     logLevel: "info",
     home: join(homedir(), ".millrace"),
     refreshCache: false,
@@ -21,6 +23,8 @@ test("an empty variable counts as unset", () => {
 test("each variable sets its setting", () => {
   const settings = readSettings({
     MILLRACE_REDIS_URL: "redis://queue:6379",
+    MILLRACE_REDIS_CA: "/etc/redis/ca.pem",
+    MILLRACE_SECRET: "a secret of the tests",
     MILLRACE_LOG_LEVEL: "debug",
     MILLRACE_HOME: "/srv/millrace",
     MILLRACE_REFRESH_CACHE: "1",
@@ -28,6 +32,8 @@ test("each variable sets its setting", () => {
   });
   expect(settings).toEqual({
     redisUrl: "redis://queue:6379",
+    redisCa: "/etc/redis/ca.pem",
+    secret: "a secret of the tests",
     logLevel: "debug",
     home: "/srv/millrace",
     refreshCache: true,
@@ -37,6 +43,14 @@ test("each variable sets its setting", () => {
 
 test("it reads the environment of this process unless given another", () => {
   expect(readSettings().searchPath).toBe(process.env.PATH);
+});
+
+test("a secret that is too short is an error, which does not show it", () => {
+  const read = () => readSettings({ MILLRACE_SECRET: "hunter2" });
+  expect(read).toThrow(InvalidOptionError);
+  expect(read).toThrow(
+    /^Expected `the length of MILLRACE_SECRET` to be 16 characters or more, got 7 \(number\)\.$/,
+  );
 });
 
 test.each(LOG_LEVELS)("the log level may be %s", (level) => {

@@ -1,6 +1,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { InvalidOptionError } from "./errors.ts";
+import { asSecret } from "./secret.ts";
 
 /** Log levels of pino, from the most to the least talkative. */
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
@@ -10,6 +11,13 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 export interface Settings {
   /** `MILLRACE_REDIS_URL`: the Redis of the standing cluster. Unset: there is none. */
   readonly redisUrl: string | undefined;
+  /**
+   * `MILLRACE_REDIS_CA`: path of a PEM file with the certificates of the authorities that a `rediss://` server's certificate may come
+   * from. Unset: those that Node trusts.
+   */
+  readonly redisCa: string | undefined;
+  /** `MILLRACE_SECRET`: what messages in the Redis of a standing cluster are signed with. Unset: they are not signed. */
+  readonly secret: string | undefined;
   /** `MILLRACE_LOG_LEVEL`: the least level that run loggers write. Default `info`. */
   readonly logLevel: LogLevel;
   /** `MILLRACE_HOME`: the directory for what Millrace keeps on this machine. Default `.millrace` in the user's home. */
@@ -28,6 +36,10 @@ export function readSettings(environment: NodeJS.ProcessEnv = process.env): Sett
   }
   return {
     redisUrl: environment.MILLRACE_REDIS_URL || undefined,
+    redisCa: environment.MILLRACE_REDIS_CA || undefined,
+    secret: environment.MILLRACE_SECRET
+      ? asSecret("MILLRACE_SECRET", environment.MILLRACE_SECRET)
+      : undefined,
     logLevel,
     home: environment.MILLRACE_HOME || join(homedir(), ".millrace"),
     refreshCache: ["1", "true"].includes(environment.MILLRACE_REFRESH_CACHE ?? ""),

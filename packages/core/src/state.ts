@@ -47,6 +47,10 @@ const TITLES: Record<StateType, string> = {
   CRASHED: "Crashed",
 };
 
+export function isStateType(value: unknown): value is StateType {
+  return typeof value === "string" && Object.hasOwn(TITLES, value);
+}
+
 export class State {
   readonly type: StateType;
   readonly name: string;

@@ -6,7 +6,7 @@ import { pathToFileURL } from "node:url";
 import { DEFAULT_QUEUE } from "@millrace/broker";
 import type { BullMqBroker } from "@millrace/broker/bullmq";
 import { InvalidOptionError, MillraceError, readSettings } from "@millrace/core";
-import { findProjectRoot, toModulePath } from "@millrace/core/internal";
+import { asSecret, findProjectRoot, toModulePath } from "@millrace/core/internal";
 import { projectName } from "@millrace/runner-distributed";
 import { DEFAULT_CALLS_PER_THREAD, startWorkerProcess } from "@millrace/worker";
 import { Command, InvalidArgumentError } from "commander";
@@ -19,6 +19,7 @@ interface WorkerFlags {
   readonly root: string;
   readonly namespace?: string;
   readonly graceSeconds: number;
+  readonly secretFile?: string;
 }
 
 const program = new Command("millrace")
@@ -44,6 +45,10 @@ program
     "the project root, where task modules are found",
     directory,
     findProjectRoot(process.cwd()),
+  )
+  .option(
+    "--secret-file <file>",
+    "the file with the secret that messages are signed with (default: MILLRACE_SECRET; unset: they are not signed)",
   )
   .option("--grace-seconds <n>", "how long calls may go on after SIGTERM", wholeNumber, 30)
   .action(runWorker);
@@ -122,6 +127,18 @@ function redisUrlOf({ redis }: { readonly redis?: string }): string {
   throw new InvalidOptionError("--redis", "the URL of a Redis, here or in MILLRACE_REDIS_URL", undefined);
 }
 
+/** From a file or the environment: other users see the arguments of a process. @throws InvalidOptionError */
+function secretOf({ secretFile }: WorkerFlags): string | undefined {
+  if (secretFile === undefined) return readSettings().secret;
+  let text: string;
+  try {
+    text = readFileSync(secretFile, "utf8").trim();
+  } catch {
+    throw new InvalidOptionError("--secret-file", "a file that can be read", secretFile);
+  }
+  return asSecret("the secret of --secret-file", text);
+}
+
 async function runWorker(modules: string[], flags: WorkerFlags): Promise<void> {
   const redisUrl = redisUrlOf(flags);
   const { threads, callsPerThread, queue, root, graceSeconds, namespace = projectName(root) } = flags;
@@ -133,6 +150,7 @@ async function runWorker(modules: string[], flags: WorkerFlags): Promise<void> {
     callsPerThread,
     root,
     graceSeconds,
+    secret: secretOf(flags),
     modules: modules.map((module) => toModulePath(root, pathToFileURL(resolve(module)).href)),
   });
   console.error(

@@ -12,7 +12,13 @@ import {
   type TaskRunner,
   type UpstreamRun,
 } from "@millrace/core";
-import { currentProjectRoot, type DistantValue, rules, type TaskDefinition } from "@millrace/core/internal";
+import {
+  asSecret,
+  currentProjectRoot,
+  type DistantValue,
+  rules,
+  type TaskDefinition,
+} from "@millrace/core/internal";
 import { ambientCluster, ambientSession } from "@millrace/worker";
 import { Lanes } from "./lanes.ts";
 import { LocalCluster, type LocalClusterOptions } from "./local-cluster.ts";
@@ -26,6 +32,11 @@ export interface DistributedTaskRunnerOptions {
   readonly cluster?: LocalClusterOptions | LocalCluster | (() => LocalCluster | Promise<LocalCluster>);
   /** URL of the Redis of a standing cluster. Default: `MILLRACE_REDIS_URL`, when it is set. Not together with `cluster`. */
   readonly redis?: string;
+  /**
+   * What messages in the Redis of a standing cluster are signed with, at least 16 characters: its workers must have the same, and
+   * each side refuses what is not signed with it. Default: `MILLRACE_SECRET`; when that is unset, nothing is signed.
+   */
+  readonly secret?: string;
   /** Which workers of the standing cluster: those that serve this queue. Default: `default`. */
   readonly queue?: string;
   /** Separates projects on one Redis. Default: the project's name in package.json. */
@@ -47,6 +58,7 @@ const optionRules: rules.OptionRules<DistributedTaskRunnerOptions> = {
     accepts: (value) => typeof value === "function" || (typeof value === "object" && value !== null),
   },
   redis: rules.text,
+  secret: { expected: "a text", accepts: () => true }, // Checked by asSecret, which does not show it.
   queue: rules.text,
   namespace: rules.text,
   noWorkersTimeoutSeconds: rules.finiteNumber(0),
@@ -76,7 +88,8 @@ export class DistributedTaskRunner implements TaskRunner {
         options.redis,
       );
     }
-    const { cluster } = options;
+    const { cluster, secret } = options;
+    if (secret !== undefined) asSecret("secret of new DistributedTaskRunner()", secret);
     // Wrong options are found where they are written, not when a flow runs.
     if (typeof cluster === "object" && !(cluster instanceof LocalCluster)) new LocalCluster(cluster);
     this.#options = options;
@@ -125,13 +138,13 @@ export class DistributedTaskRunner implements TaskRunner {
 
   async #reachStanding(redisUrl: string): Promise<ReachedCluster> {
     const { BullMqBroker } = await import("@millrace/broker/bullmq");
-    const { queue = DEFAULT_QUEUE, namespace = projectName(), redisTimeoutSeconds } = this.#options;
-    const broker = await BullMqBroker.connect({
-      redisUrl,
-      namespace,
-      queue,
-      patienceSeconds: redisTimeoutSeconds,
-    });
+    const {
+      queue = DEFAULT_QUEUE,
+      namespace = projectName(),
+      secret = readSettings().secret,
+      redisTimeoutSeconds: patienceSeconds,
+    } = this.#options;
+    const broker = await BullMqBroker.connect({ redisUrl, namespace, queue, secret, patienceSeconds });
     try {
       const limiter = await broker.openLimiter();
       const leave = () => limiter.close().then(() => broker.close());

@@ -1,6 +1,7 @@
 import type { ChildProcess } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import type { BullMqBroker } from "@millrace/broker/bullmq";
+import { readSettings } from "@millrace/core";
 import { forkWorkerProcess, Nanny, tsxOf, type WorkerProcessOptions } from "@millrace/worker";
 import {
   CLOSE_GRACE_SECONDS,
@@ -38,8 +39,16 @@ export class RedisHost implements ClusterHost {
       const { BullMqBroker } = await loading;
       // A namespace of its own: two clusters on one Redis must not take each other's batches.
       const namespace = `local-${randomUUID()}`;
-      const broker = await BullMqBroker.connect({ redisUrl, namespace, queue: options.queue });
-      const worker = { redisUrl, namespace, tsx: tsxOf(process.execArgv), graceSeconds: CLOSE_GRACE_SECONDS };
+      // A private server is on a socket that other users cannot open.
+      const secret = "url" in place ? readSettings().secret : undefined;
+      const broker = await BullMqBroker.connect({ redisUrl, namespace, queue: options.queue, secret });
+      const worker = {
+        redisUrl,
+        namespace,
+        secret,
+        tsx: tsxOf(process.execArgv),
+        graceSeconds: CLOSE_GRACE_SECONDS,
+      };
       return new RedisHost(broker, server, { ...options, ...worker }, processes);
     } catch (error) {
       dismiss(processes);

@@ -1,4 +1,4 @@
-import { BatchBuilder, decodeOutcome, toOutcome } from "@millrace/broker";
+import { BatchBuilder, type CallAnswer, decodeOutcome, type RawOutcome, toOutcome } from "@millrace/broker";
 import type { Call, RunnerSession } from "@millrace/core";
 import type { RunningCall } from "./running-call.ts";
 
@@ -31,8 +31,9 @@ export class NestedSession implements RunnerSession {
       batch: { ...batch, tasks: this.#withEntry(batch.tasks) },
     } as const;
     call.ticket = this.#parent.ask(request, (answer) => {
-      const outcome = decodeOutcome(answer);
-      if (outcome.kind === "value-lost")
+      const outcome = readOutcome(answer);
+      if (outcome instanceof Error) call.settle({ type: "crashed", error: outcome });
+      else if (outcome.kind === "value-lost")
         this.submit(call); // It is made again; nobody has seen it.
       else call.settle(toOutcome(outcome));
     });
@@ -49,5 +50,14 @@ export class NestedSession implements RunnerSession {
   #withEntry<Reference extends object>(references: readonly Reference[]): readonly Reference[] {
     const { entry } = this.#parent.batch.tasks[this.#parent.call.task] ?? {};
     return references.map((reference) => ({ ...reference, entry }));
+  }
+}
+
+/** Never throws: an answer that cannot be read would end the thread, and all its calls with it. */
+function readOutcome(answer: Pick<CallAnswer, "body" | "value">): RawOutcome | Error {
+  try {
+    return decodeOutcome(answer);
+  } catch (error) {
+    return error as Error;
   }
 }

@@ -112,9 +112,13 @@ function ask(
     };
     id = call.ask(request, ({ body }) => {
       signal?.removeEventListener("abort", onAbort);
-      const answered = decodeServiceAnswer(body);
-      if ("error" in answered) reject(decode(answered.error));
-      else resolve(answered.value);
+      try {
+        const answered = decodeServiceAnswer(body);
+        if ("error" in answered) throw decode(answered.error);
+        resolve(answered.value);
+      } catch (error) {
+        reject(error); // What it was answered, or that the answer cannot be read.
+      }
     });
     signal?.addEventListener("abort", onAbort, { once: true });
   });

@@ -8,6 +8,8 @@ export interface WorkerProcessOptions {
   readonly redisUrl: string;
   readonly namespace: string;
   readonly queue: string;
+  /** What messages are signed with. Default: they are not signed. */
+  readonly secret?: string | undefined;
   readonly threads: number;
   /** See ThreadExecutorOptions. */
   readonly callsPerThread?: number | undefined;

@@ -147,6 +147,11 @@ export class Execution {
     this.#executor.answer({ batchId: this.batch.id, sequence, id, ...answered });
   }
 
+  /** Answers it with any bytes. */
+  answerRaw({ sequence, id }: CallRequest, body: Uint8Array): void {
+    this.#executor.answer({ batchId: this.batch.id, sequence, id, body });
+  }
+
   cancel(...sequences: number[]): void {
     this.#executor.cancel(this.batch.id, sequences);
   }

@@ -63,6 +63,24 @@ export function describeNesting({ executor, gate }: ExecutorHarness): void {
       await executor().idle();
     });
 
+    test.each<[string, Uint8Array]>([
+      ["no message", Uint8Array.of(0x92)],
+      ["no outcome", Uint8Array.of(0xc0)],
+      ["an outcome of no kind", Uint8Array.of(0x92, 0x7f, 0xc4, 0)],
+      ["a value that is none", Uint8Array.of(0x92, 0, 0xc4, 2, 0x92, 0x91)],
+    ])("fails by an answer that is %s, and others go on beside it", async (_, body) => {
+      const execution = execute(["nest", 1], ["nest", 2]);
+      await execution.until(() => execution.requests.length === 2);
+      const [first, second] = [0, 1].map((call) =>
+        execution.requests.find(({ sequence }) => sequence === call),
+      );
+      execution.answerRaw(first!, body);
+      execution.answer(second!, "mine");
+      const [failed, fine] = await execution.outcomes;
+      expect(failed!.kind).toMatch(/^threw/);
+      expect(fine).toEqual({ kind: "returned", value: ["mine"] });
+    });
+
     test("takes no longer, in what is learned of it, because it waited", async () => {
       const execution = execute(["nest", 1], ["hold", gate().path("a")]);
       await execution.until(() => execution.requests.length === 1);
