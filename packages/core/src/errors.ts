@@ -138,6 +138,17 @@ export class SelfDependencyError extends MillraceError {
   }
 }
 
+/** Task runs that nobody holds and that nothing will end: the flow run would wait for ever. A bug of Millrace. */
+export class LostRunError extends MillraceError {
+  readonly code = "ERR_LOST_RUN";
+  constructor(taskRunIds: readonly string[]) {
+    super(
+      `Expected every task run that is not final to have a holder or a reason to wait, got none for ` +
+        `${taskRunIds.join(", ")}. This is a bug of Millrace: please report it, with the lines of the log before this one.`,
+    );
+  }
+}
+
 /** Runs that were waited for were not final in time. */
 export class WaitTimeoutError extends MillraceError {
   readonly code = "ERR_WAIT_TIMEOUT";
