@@ -4,19 +4,23 @@ import {
   DEFAULT_QUEUE,
   type RunnerHandlers,
   type RunnerLink,
+  type RunnerOwner,
   type WorkerHandlers,
   type WorkerInfo,
   type WorkerLink,
 } from "./broker.ts";
 import { BullMqRunner } from "./bullmq-runner.ts";
 import { BullMqWorker } from "./bullmq-worker.ts";
+import { type ClusterStatus, readStatus } from "./cluster-status.ts";
 import { LEAVE_MS } from "./intervals.ts";
 import { type Keys, keysOf } from "./keys.ts";
-import { checkRedis, connectRedis, doneWithin, type Redis } from "./redis-connection.ts";
+import { checkRedis, connectRedis, doneWithin, type Redis, withoutPassword } from "./redis-connection.ts";
 import { RedisLimiter } from "./redis-limiter.ts";
 import { RedisLimits } from "./redis-limits.ts";
 import { RedisResultStore } from "./redis-result-store.ts";
 import { WorkerRegistry } from "./worker-registry.ts";
+
+export type { ClusterStatus, QueueStatus, RunnerStatus, WorkerStatus } from "./cluster-status.ts";
 
 export interface BullMqBrokerOptions {
   readonly redisUrl: string;
@@ -34,6 +38,8 @@ export class BullMqBroker implements Broker {
   readonly #redis: Redis;
   readonly #keys: Keys;
   readonly #queueName: string;
+  /** Of the Redis, for people. */
+  readonly #address: string;
   readonly #registry: WorkerRegistry;
   #closed: Promise<void> | undefined;
 
@@ -51,18 +57,20 @@ export class BullMqBroker implements Broker {
       redis.disconnect();
       throw error;
     }
-    return new BullMqBroker(redis, keys, queue);
+    return new BullMqBroker(redis, keys, queue, withoutPassword(redisUrl));
   }
 
-  private constructor(redis: Redis, keys: Keys, queueName: string) {
+  private constructor(redis: Redis, keys: Keys, queueName: string, address: string) {
+    this.#address = address;
     this.#redis = redis;
     this.#keys = keys;
     this.#queueName = queueName;
     this.#registry = new WorkerRegistry(redis, keys, queueName);
   }
 
-  connectRunner(handlers: RunnerHandlers): Promise<RunnerLink> {
-    return BullMqRunner.open(this.#redis, this.#keys, this.#queueName, this.#registry, handlers);
+  connectRunner(handlers: RunnerHandlers, owner?: RunnerOwner): Promise<RunnerLink> {
+    const options = { address: this.#address, owner };
+    return BullMqRunner.open(this.#redis, this.#keys, this.#queueName, this.#registry, handlers, options);
   }
 
   connectWorker(worker: WorkerInfo, handlers: WorkerHandlers): Promise<WorkerLink> {
@@ -71,7 +79,7 @@ export class BullMqBroker implements Broker {
 
   /** The same Redis, another queue. It is closed with this one. */
   onQueue(queue: string): Broker {
-    return new BullMqBroker(this.#redis, this.#keys, queue);
+    return new BullMqBroker(this.#redis, this.#keys, queue, this.#address);
   }
 
   /** The results that everybody in the namespace shares. */
@@ -87,6 +95,11 @@ export class BullMqBroker implements Broker {
   /** The limits of the namespace, to be set and looked at. */
   limits(): RedisLimits {
     return new RedisLimits(this.#redis, this.#keys);
+  }
+
+  /** Who uses the namespace, and what is wrong with it, for `millrace status`. @throws what Redis answers */
+  status(): Promise<ClusterStatus> {
+    return readStatus(this.#redis, this.#keys);
   }
 
   /** A nanny saw the worker's process end: its batches are lost now, not when its heartbeat runs out. */

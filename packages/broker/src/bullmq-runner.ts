@@ -1,17 +1,27 @@
 import { randomUUID } from "node:crypto";
 import { DecodeError } from "@millrace/core";
 import { processLogger } from "@millrace/core/internal";
+import { type BatchPlace, type BatchPlaces, findBatches } from "./batch-places.ts";
 import { BatchWatch } from "./batch-watch.ts";
-import type { RunnerHandlers, RunnerLink } from "./broker.ts";
+import type { LiveQueue, RunnerHandlers, RunnerLink, RunnerOwner, WorkerHelp } from "./broker.ts";
 import { addJob, type BatchQueue, openQueue } from "./bullmq.ts";
 import { LEAVE_MS, STREAM_RENEWAL_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
+import { findLiveQueues } from "./live-queues.ts";
 import { type Batch, type CallAnswer, decodeReport, encodeBatch } from "./messages.ts";
 import { doneWithin, type Redis } from "./redis-connection.ts";
+import { RedisOutage } from "./redis-outage.ts";
 import { RedisValues } from "./redis-values.ts";
+import { RunnerEntry } from "./runner-registry.ts";
 import { appendToStream, StreamReader } from "./stream-reader.ts";
 import { encodeWorkerMessage, type WorkerMessage } from "./worker-messages.ts";
 import type { WorkerRegistry } from "./worker-registry.ts";
+
+export interface BullMqRunnerOptions {
+  /** Of the Redis, for people: without a password. */
+  readonly address: string;
+  readonly owner: RunnerOwner | undefined;
+}
 
 /** A runner's link to the cluster behind a Redis: batches go into BullMQ's queue, reports come on a stream of its own. */
 export class BullMqRunner implements RunnerLink {
@@ -21,7 +31,13 @@ export class BullMqRunner implements RunnerLink {
   readonly #keys: Keys;
   readonly #queue: BatchQueue;
   readonly #handlers: RunnerHandlers;
-  readonly #adding = new Set<Promise<void>>();
+  readonly #registry: WorkerRegistry;
+  /** Of the Redis, for people. */
+  readonly #address: string;
+  readonly #outage: RedisOutage;
+  #entry: RunnerEntry | undefined;
+  /** Batches on their way into the queue. */
+  readonly #adding = new Map<string, Promise<void>>();
   #replies!: StreamReader;
   #watch!: BatchWatch;
   readonly #renewal: NodeJS.Timeout;
@@ -33,8 +49,15 @@ export class BullMqRunner implements RunnerLink {
     queueName: string,
     registry: WorkerRegistry,
     handlers: RunnerHandlers,
+    { address, owner }: BullMqRunnerOptions,
   ): Promise<BullMqRunner> {
-    const runner = new BullMqRunner(redis, keys, openQueue(redis, keys, queueName), handlers);
+    const queue = openQueue(redis, keys, queueName);
+    const runner = new BullMqRunner(redis, keys, queue, registry, handlers, address);
+    if (owner !== undefined) {
+      const { calls, ...names } = owner;
+      const record = { runnerId: runner.runnerId, queue: queueName, ...names };
+      runner.#entry = new RunnerEntry(redis, keys, record, calls);
+    }
     const replies = keys.replies(runner.runnerId);
     runner.#replies = await StreamReader.open(redis, replies, (reply) => runner.#onReply(reply));
     runner.#watch = await BatchWatch.start({
@@ -48,17 +71,31 @@ export class BullMqRunner implements RunnerLink {
         runner.#lost(batchId, reason);
       },
     });
+    await runner.#entry?.renew();
     return runner;
   }
 
-  private constructor(redis: Redis, keys: Keys, queue: BatchQueue, handlers: RunnerHandlers) {
+  private constructor(
+    redis: Redis,
+    keys: Keys,
+    queue: BatchQueue,
+    registry: WorkerRegistry,
+    handlers: RunnerHandlers,
+    address: string,
+  ) {
     this.runnerId = randomUUID();
     this.#redis = redis;
     this.#keys = keys;
     this.#queue = queue;
+    this.#registry = registry;
     this.#handlers = handlers;
+    this.#address = address;
+    this.#outage = new RedisOutage(redis);
     this.values = new RedisValues(redis, keys);
-    this.#renewal = setInterval(() => void this.values.renew(this.runnerId).catch(ignore), STREAM_RENEWAL_MS);
+    this.#renewal = setInterval(() => {
+      void this.values.renew(this.runnerId).catch(ignore);
+      void this.#entry?.renew().catch(ignore);
+    }, STREAM_RENEWAL_MS);
   }
 
   send(batch: Batch): void {
@@ -70,8 +107,8 @@ export class BullMqRunner implements RunnerLink {
     const added = adding.catch((error: Error) =>
       this.#lost(batch.id, `It could not be put into the queue: ${error.message}`),
     );
-    this.#adding.add(added);
-    void added.then(() => this.#adding.delete(added));
+    this.#adding.set(batch.id, added);
+    void added.then(() => this.#adding.delete(batch.id));
   }
 
   async #add(batchId: string, bytes: Uint8Array): Promise<void> {
@@ -98,7 +135,7 @@ export class BullMqRunner implements RunnerLink {
 
   /** A batch that waits is taken out of the queue; else whoever holds the lease is told. Nobody holds one that is finished. */
   async #cancel(batchId: string, sequences: readonly number[]): Promise<void> {
-    await Promise.all(this.#adding); // It may be on its way into the queue.
+    await Promise.all(this.#adding.values()); // It may be on its way into the queue.
     // Whoever takes the id out of this list has the batch. (BullMQ's remove() does not tell a waiting job from a finished one.)
     const isOurs = (await this.#redis.lrem(this.#keys.waiting(this.#queue.name), 1, batchId)) === 1;
     if (!isOurs) {
@@ -118,22 +155,49 @@ export class BullMqRunner implements RunnerLink {
     await appendToStream(this.#redis, this.#keys.inbox(workerId), encodeWorkerMessage(message));
   }
 
+  async locate(batchIds: readonly string[]): Promise<BatchPlaces> {
+    const places = new Map<string, BatchPlace>();
+    // Of those that are watched, the watch will tell when they are nowhere.
+    const watched = batchIds.filter((id) => this.#watch.batches.has(id));
+    const found = findBatches(this.#redis, this.#keys, this.#queue.name, this.#registry, watched);
+    for (const id of batchIds) if (this.#adding.has(id)) places.set(id, { type: "sent" });
+    const { since } = this.#outage;
+    if (since !== undefined) return { awaySince: since };
+    const askedAt = Date.now();
+    for (const [id, place] of (await found) ?? []) if (!this.#adding.has(id)) places.set(id, place);
+    return (await found) === undefined ? { awaySince: this.#outage.since ?? askedAt } : { places };
+  }
+
+  async findHelp(): Promise<WorkerHelp> {
+    const { name } = this.#queue;
+    const namespace = this.#keys.namespace;
+    let elsewhere: readonly LiveQueue[] = [];
+    // A user of Redis who may not list keys gets none; others are not made to wait for a Redis that is away.
+    const finding = findLiveQueues(this.#redis).then((found) => {
+      elsewhere = found.filter((live) => live.namespace !== namespace || live.queue !== name);
+    });
+    await doneWithin(LEAVE_MS, finding);
+    const command = `millrace worker --redis ${this.#address} --namespace ${namespace} --queue ${name}`;
+    return { command, elsewhere };
+  }
+
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#watch.close();
+    this.#outage.stop();
     await doneWithin(LEAVE_MS, this.#removeAll());
     await doneWithin(LEAVE_MS, this.#replies.close());
     // Behind the stream: a worker that then writes a value finds the stream gone, and takes the value away again.
     clearInterval(this.#renewal);
-    await doneWithin(LEAVE_MS, this.values.removeAll(this.runnerId));
+    await doneWithin(LEAVE_MS, Promise.all([this.#entry?.remove(), this.values.removeAll(this.runnerId)]));
     this.values.close();
     await this.#queue.close().catch(ignore);
   }
 
   /** Takes what is not accounted for out of the queue: also what is only on its way into it. */
   async #removeAll(): Promise<void> {
-    await Promise.all(this.#adding);
+    await Promise.all(this.#adding.values());
     for (const batchId of this.#watch.batches) await this.#removeJob(batchId).catch(ignore);
   }
 

@@ -32,6 +32,8 @@ export class BullMqWorker implements WorkerLink {
   readonly #worker: BatchWorker;
   readonly #workerId: string;
   readonly #held = new Map<string, BatchJob>();
+  /** How many calls there are in those, for people who look. */
+  #calls = 0;
   readonly #finishing = new Set<Promise<void>>();
   /** Deliveries that are finished when large values have been sent. */
   readonly #sending = new Set<Promise<void>>();
@@ -65,7 +67,7 @@ export class BullMqWorker implements WorkerLink {
     link.#inbox = await StreamReader.open(redis, keys.inbox(info.workerId), (bytes) =>
       link.#hear(bytes, handlers),
     );
-    link.#withdraw = await registry.announce(info);
+    link.#withdraw = await registry.announce(info, () => link.#calls);
     link.#renewalTimer = setInterval(() => void link.#renewLeases(), LEASE_RENEWAL_MS);
     return link;
   }
@@ -152,11 +154,15 @@ export class BullMqWorker implements WorkerLink {
         ...{ redis: this.#redis, replies: this.#keys.replies(batch.runnerId), runnerId: batch.runnerId },
         ...{ store: this.#store, values: this.#values },
       });
+      this.#calls += batch.calls.length;
       return {
         batch,
         fetch: (reference) => this.#values.fetch(reference),
         report: (report) => sender.send(report),
-        finish: () => this.#finish(jobId, sender.sending),
+        finish: () => {
+          this.#calls -= batch.calls.length;
+          this.#finish(jobId, sender.sending);
+        },
       };
     } catch (error) {
       processLogger().error({ err: error, job: jobId }, "a batch could not be read and was dropped");

@@ -1,5 +1,6 @@
 import { NoWorkersError } from "@millrace/core";
 import { processLogger } from "@millrace/core/internal";
+import type { WorkerHelp } from "./broker.ts";
 
 export interface NoWorkersWatchOptions {
   /** For messages. */
@@ -7,6 +8,8 @@ export interface NoWorkersWatchOptions {
   readonly timeoutSeconds: number;
   /** How many calls wait. */
   readonly waiting: () => number;
+  /** Says how to start a worker, and which others there are; undefined when nobody can. */
+  readonly findHelp: () => Promise<WorkerHelp> | undefined;
   readonly onTimeout: (error: NoWorkersError) => void;
 }
 
@@ -24,17 +27,9 @@ export class NoWorkersWatch {
   /** There is no worker. Told again while that lasts, it goes on counting. */
   start(): void {
     if (this.#timers.length > 0) return;
-    const { queue, timeoutSeconds, onTimeout } = this.#options;
-    const error = new NoWorkersError(queue, timeoutSeconds);
     this.#timers = [
-      setTimeout(() => {
-        const waiting = this.#options.waiting();
-        if (waiting > 0) processLogger().warn({ queue, waiting }, "calls wait: no worker serves their queue");
-      }, WARNING_MS),
-      setTimeout(() => {
-        this.stop();
-        onTimeout(error);
-      }, timeoutSeconds * 1000),
+      setTimeout(() => void this.#warn(), WARNING_MS),
+      setTimeout(() => void this.#giveUp(), this.#options.timeoutSeconds * 1000),
     ];
   }
 
@@ -42,5 +37,26 @@ export class NoWorkersWatch {
   stop(): void {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers = [];
+  }
+
+  async #warn(): Promise<void> {
+    const timers = this.#timers;
+    const { queue, waiting, findHelp } = this.#options;
+    const help = await findHelp();
+    const calls = waiting();
+    if (this.#timers !== timers || calls === 0) return; // A worker came meanwhile.
+    processLogger().warn(
+      { queue, waiting: calls, start: help?.command, elsewhere: help?.elsewhere },
+      "calls wait: no worker serves their queue",
+    );
+  }
+
+  async #giveUp(): Promise<void> {
+    const timers = this.#timers;
+    const { queue, timeoutSeconds, waiting, findHelp, onTimeout } = this.#options;
+    const help = await findHelp();
+    if (this.#timers !== timers) return;
+    this.stop();
+    onTimeout(new NoWorkersError({ queue, seconds: timeoutSeconds, calls: waiting(), ...help }));
   }
 }

@@ -36,6 +36,13 @@ export class Waiting {
     return this.#nested.top() ?? this.#backlog.top();
   }
 
+  /** In the order in which they will be sent. */
+  *all(): Iterable<Entry> {
+    yield* this.#suspects;
+    yield* this.#nested.all();
+    yield* this.#backlog.all();
+  }
+
   takeAll(): Entry[] {
     return [
       ...this.#suspects.take(this.#suspects.size),

@@ -2,6 +2,14 @@ import type { Capacity, WorkerInfo } from "./broker.ts";
 import { HEARTBEAT_MS, HEARTBEAT_TTL_MS, WORKERS_TTL_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import { duplicateForBlocking, type Redis } from "./redis-connection.ts";
+import { type ProcessFacts, thisProcess } from "./this-process.ts";
+
+/** What a worker says of itself with each heartbeat. Of a worker of another version, only what a runner must know. */
+export interface WorkerRecord extends WorkerInfo, Partial<ProcessFacts> {
+  readonly queue?: string;
+  /** How many calls there are in the batches that it has. */
+  readonly calls?: number;
+}
 
 /** Which workers serve a queue, and which of them live. */
 export class WorkerRegistry {
@@ -15,11 +23,17 @@ export class WorkerRegistry {
     this.#queue = queue;
   }
 
-  /** Enters a worker, and says so. Gives what stops its heartbeat and takes it out again. */
-  async announce(worker: WorkerInfo): Promise<() => Promise<void>> {
-    await this.#beat(worker);
+  /**
+   * Enters a worker, and says so. Gives what stops its heartbeat and takes it out again.
+   *
+   * @param calls how many calls it has, asked with each heartbeat
+   */
+  async announce(worker: WorkerInfo, calls: () => number): Promise<() => Promise<void>> {
+    const facts = { ...worker, queue: this.#queue, ...thisProcess() };
+    const beat = () => this.#beat({ ...facts, calls: calls() });
+    await beat();
     await this.#tellNews();
-    const heartbeat = setInterval(() => void this.#beat(worker).catch(ignore), HEARTBEAT_MS);
+    const heartbeat = setInterval(() => void beat().catch(ignore), HEARTBEAT_MS);
     return async () => {
       clearInterval(heartbeat);
       await this.remove(worker.workerId);
@@ -37,16 +51,24 @@ export class WorkerRegistry {
   }
 
   /** The workers that live. Those whose heartbeat has ended are taken out. */
-  async live(): Promise<WorkerInfo[]> {
-    const ids = await this.#redis.smembers(this.#keys.workers(this.#queue));
-    if (ids.length === 0) return [];
-    const records = await this.#redis.mget(ids.map((id) => this.#keys.worker(id)));
-    const dead = ids.filter((_, index) => records[index] === null);
-    if (dead.length > 0) {
-      await this.#redis.srem(this.#keys.workers(this.#queue), ...dead);
-      await this.#redis.del(dead.map((id) => this.#keys.inbox(id)));
+  async live(): Promise<WorkerRecord[]> {
+    const { live, silent } = await this.look();
+    if (silent.length > 0) {
+      await this.#redis.srem(this.#keys.workers(this.#queue), ...silent);
+      await this.#redis.del(silent.map((id) => this.#keys.inbox(id)));
     }
-    return records.flatMap((record) => parseWorker(record));
+    return live;
+  }
+
+  /** The same, and the ids of those whose heartbeat has ended. Changes nothing. */
+  async look(): Promise<{ readonly live: WorkerRecord[]; readonly silent: string[] }> {
+    const ids = await this.#redis.smembers(this.#keys.workers(this.#queue));
+    if (ids.length === 0) return { live: [], silent: [] };
+    const records = await this.#redis.mget(ids.map((id) => this.#keys.worker(id)));
+    return {
+      live: records.flatMap((record) => parseWorker(record)),
+      silent: ids.filter((_, index) => records[index] === null),
+    };
   }
 
   /** Calls `onNews` whenever a worker came or went. Gives what ends it. */
@@ -58,7 +80,7 @@ export class WorkerRegistry {
   }
 
   /** Entered into the set with each beat: a Redis that lost its data has lost the set as well. */
-  async #beat(worker: WorkerInfo): Promise<void> {
+  async #beat(worker: WorkerRecord): Promise<void> {
     const set = this.#keys.workers(this.#queue);
     await this.#redis
       .multi()
@@ -78,16 +100,22 @@ export function capacityOf(workers: readonly WorkerInfo[]): Capacity {
 }
 
 /** A record that somebody else wrote: anything may be in it. */
-function parseWorker(record: string | null): WorkerInfo[] {
+function parseWorker(record: string | null): WorkerRecord[] {
   if (record === null) return [];
   try {
-    const { workerId, threads } = JSON.parse(record) as Partial<WorkerInfo>;
-    return typeof workerId === "string" && Number.isSafeInteger(threads) && (threads as number) > 0
-      ? [{ workerId, threads: threads as number }]
-      : [];
+    const { workerId, threads, ...more } = JSON.parse(record) as Partial<WorkerRecord>;
+    if (typeof workerId !== "string" || !Number.isSafeInteger(threads) || (threads as number) < 1) return [];
+    return [{ workerId, threads: threads as number, ...known(more) }];
   } catch {
     return [];
   }
+}
+
+function known(more: Partial<WorkerRecord>): Partial<WorkerRecord> {
+  const fits = ([key, value]: [string, unknown]) =>
+    (typeof value === "string" && ["host", "version", "queue"].includes(key)) ||
+    (typeof value === "number" && ["pid", "startedAt", "calls"].includes(key));
+  return Object.fromEntries(Object.entries(more).filter(fits));
 }
 
 function ignore(): void {}

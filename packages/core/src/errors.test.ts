@@ -19,6 +19,7 @@ const CLASSES: Record<string, () => errors.MillraceError> = {
   LimitExceededError: () => new errors.LimitExceededError("db", 3, 2),
   LimitTimeoutError: () => new errors.LimitTimeoutError(["db"], 5),
   ResultStoreError: () => new errors.ResultStoreError("/srv/results", "written", new Error("EACCES")),
+  LostRunError: () => new errors.LostRunError(["run-0"]),
   WaitTimeoutError: () => new errors.WaitTimeoutError(1, 2),
   NothingToMapError: () => new errors.NothingToMapError("load"),
   MapLengthError: () => new errors.MapLengthError("load", [1, 2]),
@@ -33,7 +34,7 @@ const CLASSES: Record<string, () => errors.MillraceError> = {
   BrokerUnavailableError: () => new errors.BrokerUnavailableError("redis://queue", "no answer"),
   RedisUnsuitableError: () => new errors.RedisUnsuitableError("too old"),
   RedisServerError: () => new errors.RedisServerError("not found"),
-  NoWorkersError: () => new errors.NoWorkersError("default", 5),
+  NoWorkersError: () => new errors.NoWorkersError({ queue: "default", seconds: 5, calls: 3 }),
   WorkerStartError: () => new errors.WorkerStartError("exited"),
   WorkerLostError: () => new errors.WorkerLostError("killed"),
 };

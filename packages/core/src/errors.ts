@@ -344,14 +344,42 @@ export class RedisServerError extends MillraceError {
 /** Calls wait, and no worker has served their queue for the set time. */
 export class NoWorkersError extends MillraceError {
   readonly code = "ERR_NO_WORKERS";
-  constructor(queue: string, seconds: number) {
+  constructor({ queue, seconds, calls, command, elsewhere = [] }: NoWorkersFacts) {
+    const others = elsewhere
+      .slice(0, MOST_QUEUES)
+      .map((live) => `queue "${live.queue}" of namespace "${live.namespace}" (${live.workers})`);
+    if (elsewhere.length > MOST_QUEUES) others.push(`${elsewhere.length - MOST_QUEUES} more queues`);
+    const living =
+      command === undefined
+        ? ""
+        : others.length > 0
+          ? ` Workers serve ${others.join(", ")}.`
+          : " No other queue has workers.";
+    const start = command === undefined ? "Start one" : `Start one with \`${command}\` in the project's root`;
     super(
-      `Expected a worker for queue "${queue}" within ${seconds} s, got none. Start one with ` +
-        `\`millrace worker --redis URL\` in the project's root (same namespace, same queue), or raise ` +
-        `\`noWorkersTimeoutSeconds\`.`,
+      `Expected a worker for queue "${queue}" within ${seconds} s, got none; ${calls} ${calls === 1 ? "call waits" : "calls wait"} there.${living} ` +
+        `${start}, or raise \`noWorkersTimeoutSeconds\`.`,
     );
   }
 }
+
+export interface NoWorkersFacts {
+  readonly queue: string;
+  readonly seconds: number;
+  /** How many calls wait. */
+  readonly calls: number;
+  /** What starts a worker; undefined where that is not for a command to do. */
+  readonly command?: string;
+  /** Queues that workers serve: one of them may be meant. */
+  readonly elsewhere?: readonly {
+    readonly namespace: string;
+    readonly queue: string;
+    readonly workers: number;
+  }[];
+}
+
+/** So many queues are named: enough to see a typing mistake. */
+const MOST_QUEUES = 5;
 
 /** A worker process or thread did not become ready, or ended before it did. */
 export class WorkerStartError extends MillraceError {

@@ -31,7 +31,7 @@ export class LocalCalls {
     let ahead: Map<object, number> | undefined;
     const indexed = () => {
       const positions = new Map<object, number>();
-      for (let index = 0; index < queued.size; index++) positions.set(queued.at(index), index);
+      for (const call of queued) positions.set(call, positions.size);
       return positions;
     };
     return {

@@ -10,6 +10,7 @@ import { findProjectRoot, toModulePath } from "@millrace/core/internal";
 import { projectName } from "@millrace/runner-distributed";
 import { DEFAULT_CALLS_PER_THREAD, startWorkerProcess } from "@millrace/worker";
 import { Command, InvalidArgumentError } from "commander";
+import { statusReport } from "./status-report.ts";
 
 interface WorkerFlags {
   readonly redis?: string;
@@ -83,6 +84,16 @@ withNamespace(limit.command("list"))
         const decay = slotDecayPerSecond === undefined ? "" : `, ${slotDecayPerSecond} come back per second`;
         console.log(`${name}: ${held} of ${slots} slots held, ${waiting} waiting${decay}`);
       }
+    }),
+  );
+
+withNamespace(program.command("status"))
+  .description("Show who uses a namespace: its queues, workers and flow runs, and what is wrong with them.")
+  .option("--json", "as one JSON object, for programs")
+  .action((flags: NamespaceFlags & { json?: boolean }) =>
+    withBroker(flags, async (broker) => {
+      const status = await broker.status();
+      console.log(flags.json === true ? JSON.stringify(status, null, 2) : statusReport(status, Date.now()));
     }),
   );
 
