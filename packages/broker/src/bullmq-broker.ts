@@ -18,6 +18,7 @@ import { checkRedis, connectRedis, doneWithin, type Redis, withoutPassword } fro
 import { RedisLimiter } from "./redis-limiter.ts";
 import { RedisLimits } from "./redis-limits.ts";
 import { RedisResultStore } from "./redis-result-store.ts";
+import { literally, scanKeys } from "./scan.ts";
 import { WorkerRegistry } from "./worker-registry.ts";
 
 export type { ClusterStatus, QueueStatus, RunnerStatus, WorkerStatus } from "./cluster-status.ts";
@@ -41,6 +42,7 @@ export class BullMqBroker implements Broker {
   /** Of the Redis, for people. */
   readonly #address: string;
   readonly #registry: WorkerRegistry;
+  readonly #runners = new Set<BullMqRunner>();
   #closed: Promise<void> | undefined;
 
   /** @throws InvalidOptionError, BrokerUnavailableError, RedisUnsuitableError */
@@ -68,9 +70,13 @@ export class BullMqBroker implements Broker {
     this.#registry = new WorkerRegistry(redis, keys, queueName);
   }
 
-  connectRunner(handlers: RunnerHandlers, owner?: RunnerOwner): Promise<RunnerLink> {
-    const options = { address: this.#address, owner };
-    return BullMqRunner.open(this.#redis, this.#keys, this.#queueName, this.#registry, handlers, options);
+  async connectRunner(handlers: RunnerHandlers, owner?: RunnerOwner): Promise<RunnerLink> {
+    const onClose = (closed: BullMqRunner) => this.#runners.delete(closed);
+    const options = { address: this.#address, owner, onClose };
+    const [redis, keys, queue, registry] = [this.#redis, this.#keys, this.#queueName, this.#registry];
+    const runner = await BullMqRunner.open(redis, keys, queue, registry, handlers, options);
+    this.#runners.add(runner);
+    return runner;
   }
 
   connectWorker(worker: WorkerInfo, handlers: WorkerHandlers): Promise<WorkerLink> {
@@ -113,18 +119,23 @@ export class BullMqBroker implements Broker {
   }
 
   async #close(): Promise<void> {
+    for (const runner of this.#runners) runner.loseCluster();
     const hasQuit = this.#redis.status === "ready" && (await doneWithin(LEAVE_MS, this.#redis.quit()));
     // After a quit, ioredis would keep a timer for the socket that has gone.
     if (!hasQuit) this.#redis.disconnect();
   }
 
-  /** Deletes everything of the namespace, when nobody uses it any more: what a private cluster leaves. */
+  /** Deletes everything of the namespace, when nobody uses it any more: what a private cluster leaves. Never rejects. */
   async deleteNamespace(): Promise<void> {
-    for (let cursor = "0"; ; ) {
-      const [next, keys] = await this.#redis.scan(cursor, "MATCH", `${this.#keys.prefix}:*`, "COUNT", 1000);
-      if (keys.length > 0) await this.#redis.unlink(...keys);
-      if (next === "0") return;
-      cursor = next;
-    }
+    await doneWithin(LEAVE_MS, this.#deleteAll());
+  }
+
+  async #deleteAll(): Promise<void> {
+    const keys = await scanKeys(this.#redis, `${literally(this.#keys.prefix)}:*`);
+    for (let first = 0; first < keys.length; first += DELETED_AT_ONCE)
+      await this.#redis.unlink(...keys.slice(first, first + DELETED_AT_ONCE));
   }
 }
+
+/** Keys per command: a command of a million would block Redis, and the stack. */
+const DELETED_AT_ONCE = 1000;

@@ -21,6 +21,7 @@ export interface BullMqRunnerOptions {
   /** Of the Redis, for people: without a password. */
   readonly address: string;
   readonly owner: RunnerOwner | undefined;
+  readonly onClose: (runner: BullMqRunner) => void;
 }
 
 /** A runner's link to the cluster behind a Redis: batches go into BullMQ's queue, reports come on a stream of its own. */
@@ -32,8 +33,7 @@ export class BullMqRunner implements RunnerLink {
   readonly #queue: BatchQueue;
   readonly #handlers: RunnerHandlers;
   readonly #registry: WorkerRegistry;
-  /** Of the Redis, for people. */
-  readonly #address: string;
+  readonly #options: BullMqRunnerOptions;
   readonly #outage: RedisOutage;
   #entry: RunnerEntry | undefined;
   /** Batches on their way into the queue. */
@@ -49,10 +49,11 @@ export class BullMqRunner implements RunnerLink {
     queueName: string,
     registry: WorkerRegistry,
     handlers: RunnerHandlers,
-    { address, owner }: BullMqRunnerOptions,
+    options: BullMqRunnerOptions,
   ): Promise<BullMqRunner> {
     const queue = openQueue(redis, keys, queueName);
-    const runner = new BullMqRunner(redis, keys, queue, registry, handlers, address);
+    const runner = new BullMqRunner(redis, keys, queue, registry, handlers, options);
+    const { owner } = options;
     if (owner !== undefined) {
       const { calls, ...names } = owner;
       const record = { runnerId: runner.runnerId, queue: queueName, ...names };
@@ -81,7 +82,7 @@ export class BullMqRunner implements RunnerLink {
     queue: BatchQueue,
     registry: WorkerRegistry,
     handlers: RunnerHandlers,
-    address: string,
+    options: BullMqRunnerOptions,
   ) {
     this.runnerId = randomUUID();
     this.#redis = redis;
@@ -89,7 +90,7 @@ export class BullMqRunner implements RunnerLink {
     this.#queue = queue;
     this.#registry = registry;
     this.#handlers = handlers;
-    this.#address = address;
+    this.#options = options;
     this.#outage = new RedisOutage(redis);
     this.values = new RedisValues(redis, keys);
     this.#renewal = setInterval(() => {
@@ -177,13 +178,19 @@ export class BullMqRunner implements RunnerLink {
       elsewhere = found.filter((live) => live.namespace !== namespace || live.queue !== name);
     });
     await doneWithin(LEAVE_MS, finding);
-    const command = `millrace worker --redis ${this.#address} --namespace ${namespace} --queue ${name}`;
+    const command = `millrace worker --redis ${this.#options.address} --namespace ${namespace} --queue ${name}`;
     return { command, elsewhere };
+  }
+
+  /** The broker is closed, as when its local cluster is: no worker will be heard of any more. */
+  loseCluster(): void {
+    if (!this.#isClosed) this.#handlers.onCapacity({ workers: 0, slots: 0 });
   }
 
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#options.onClose(this);
     this.#watch.close();
     this.#outage.stop();
     await doneWithin(LEAVE_MS, this.#removeAll());

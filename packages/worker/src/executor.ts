@@ -47,6 +47,9 @@ export interface Executor {
   room(): Promise<void>;
   /** Resolves when no call is waiting or running. */
   idle(): Promise<void>;
-  /** Ends at once, whatever runs. Never rejects; safe to call twice. */
+  /**
+   * Ends at once, whatever runs. Calls that have not ended may be reported as `lost`, once nothing of them runs here any
+   * more; none is blamed for it. Never rejects; safe to call twice.
+   */
   close(): Promise<void>;
 }

@@ -145,9 +145,13 @@ export class ThreadExecutor implements Executor {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearTimeout(this.#stuckTimer);
-    this.#executions.clear();
     this.#changed.fire();
     await this.#threads.close();
+    // Only now: elsewhere they must not run beside what still ran here.
+    const left = [...this.#executions.values()].flatMap(({ calls }) => [...calls.values()]);
+    this.#endHere(left.filter(isCancelled), "cancelled");
+    this.#endHere(left, "lost");
+    this.#executions.clear();
   }
 
   // ---- Out -------------------------------------------------------------------------------------------------------
