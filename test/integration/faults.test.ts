@@ -221,6 +221,6 @@ test("calls that no worker takes end CRASHED after the set time, and say what to
     .wait();
   expect(state.data).toMatchObject({ name: "NoWorkersError", code: "ERR_NO_WORKERS" });
   expect((state.data as Error).message).toMatch(
-    /Expected a worker for queue "gpu" within 0.2 s, got none\. Start one with `millrace worker/,
+    /Expected a worker for queue "gpu" within 0.2 s, got none; 1 call waits there\. .* Start one with `millrace worker/,
   );
 });

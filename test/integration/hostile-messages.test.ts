@@ -216,9 +216,9 @@ describe("a shared secret", () => {
     expectClear(await running, {
       is: NoWorkersError,
       code: "ERR_NO_WORKERS",
-      expected: 'Expected a worker for queue "default" within 2 s that has the secret of this flow',
-      got: "got 1 with another, or one of both has none",
-      advice: "MILLRACE_SECRET or --secret-file",
+      expected: 'Expected a worker for queue "default" within 2 s',
+      got: "Of 1 worker there the secret is another, or one of both has none",
+      advice: "as MILLRACE_SECRET or --secret-file there",
     });
     expect((await terminate(worker)).stderr).not.toContain("could not be read");
   });

@@ -1,9 +1,7 @@
 /** Programs that bring their own cluster: what they start, and that nothing of it outlives them. */
-import { readdir } from "node:fs/promises";
-import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { Gate } from "../support/gate.ts";
-import { findLeftProcesses, RUN_MARK } from "../support/leaks.ts";
+import { expectNothingLeft, ownEnvironment } from "../support/own-environment.ts";
 import { killPrograms, start } from "../support/processes.ts";
 import { allKeys, redisDatabase } from "../support/redis-keys.ts";
 import { until } from "../support/until.ts";
@@ -12,25 +10,6 @@ import { UserProject } from "../support/user-project.ts";
 vi.setConfig({ testTimeout: 60_000 });
 
 afterEach(killPrograms);
-
-let programs = 0;
-
-/** An environment by which the processes of one program, and its temporary files, are told from others. */
-async function ownEnvironment(project: UserProject): Promise<{ mark: string; env: NodeJS.ProcessEnv }> {
-  const mark = `${process.env[RUN_MARK]}-program-${process.pid}-${++programs}`;
-  await project.write("tmp/.keep", "");
-  return { mark, env: { [RUN_MARK]: mark, TMPDIR: `${project.root}/tmp` } };
-}
-
-/** Nothing of a program that has ended is there: no process, and no directory of a private Redis. */
-async function expectNothingLeft(project: UserProject, mark: string): Promise<void> {
-  expect(await findLeftProcesses(mark)).toEqual([]);
-  const names = async () =>
-    (await readdir(`${project.root}/tmp`)).filter((name) => name.startsWith("millrace-"));
-  const deadline = performance.now() + 5000;
-  while ((await names()).length > 0 && performance.now() < deadline) await delay(10);
-  expect(await names()).toEqual([]);
-}
 
 const CLUSTER = `{ broker: "redis", workers: 1, threads: 2 }`;
 

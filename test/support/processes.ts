@@ -27,6 +27,8 @@ interface StartOptions {
   readonly cwd?: string;
   /** Added to the environment of the tests; undefined takes a variable out. */
   readonly env?: NodeJS.ProcessEnv;
+  /** In a process group of its own, as a terminal's shell starts a program. Default: no. */
+  readonly ownGroup?: boolean;
 }
 
 const running = new Set<Program>();
@@ -34,9 +36,14 @@ const running = new Set<Program>();
 export function start(
   command: string,
   args: readonly string[],
-  { cwd = ROOT, env = {} }: StartOptions = {},
+  { cwd = ROOT, env = {}, ownGroup = false }: StartOptions = {},
 ): Program {
-  const child = spawn(command, args, { cwd, env: userEnvironment(env), stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(command, args, {
+    cwd,
+    env: userEnvironment(env),
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: ownGroup,
+  });
   const output = { stdout: "", stderr: "" };
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
     output.stdout += text;

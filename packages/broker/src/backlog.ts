@@ -25,6 +25,11 @@ export class Backlog<T> {
     return this.#levels.find(({ queue }) => queue.size > 0)?.queue;
   }
 
+  /** Everything, in order. */
+  *all(): Iterable<T> {
+    for (const { queue } of this.#levels) yield* queue;
+  }
+
   /** Takes everything, in order. */
   takeAll(): T[] {
     return this.#levels.flatMap(({ queue }) => queue.take(queue.size));

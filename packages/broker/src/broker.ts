@@ -1,3 +1,4 @@
+import type { BatchPlaces } from "./batch-places.ts";
 import type { ValueReference } from "./call-values.ts";
 import type { Batch, CallAnswer, EncodedReport, Report } from "./messages.ts";
 import type { ValueStore } from "./value-store.ts";
@@ -11,11 +12,19 @@ import type { ValueStore } from "./value-store.ts";
  */
 export interface Broker {
   /** Joins as a runner: one that sends batches and reads reports. */
-  connectRunner(handlers: RunnerHandlers): Promise<RunnerLink>;
+  connectRunner(handlers: RunnerHandlers, owner?: RunnerOwner): Promise<RunnerLink>;
   /** Joins as a worker: one that takes batches and sends reports. */
   connectWorker(worker: WorkerInfo, handlers: WorkerHandlers): Promise<WorkerLink>;
   /** Ends the broker, after its links are closed. Never rejects; safe to call twice. */
   close(): Promise<void>;
+}
+
+/** Whose calls a runner sends, for those who look at who uses a cluster. */
+export interface RunnerOwner {
+  readonly flowRunId: string;
+  readonly flowName: string;
+  /** How many calls it has that have not settled. */
+  readonly calls: () => number;
 }
 
 /** What a runner wants to hear of. Called one at a time, never from inside a call of the link. */
@@ -65,8 +74,26 @@ export interface RunnerLink {
   handBack(batchId: string): void;
   /** Answers a request of a call, whose report named the worker. Lost when the worker is gone. */
   answer(workerId: string, answer: CallAnswer): void;
+  /** Looks at where batches are that were sent and not released. Never rejects. */
+  locate(batchIds: readonly string[]): Promise<BatchPlaces>;
+  /** What an operator needs who is to start a worker for the runner's queue. Left out: nobody can. Never rejects. */
+  findHelp?(): Promise<WorkerHelp>;
   /** Leaves: nothing of the runner stays in the broker. Never rejects; safe to call twice. */
   close(): Promise<void>;
+}
+
+export interface WorkerHelp {
+  /** The command that starts a worker for the queue. */
+  readonly command: string;
+  /** Queues of this and other namespaces that workers serve: one of them may be meant. */
+  readonly elsewhere: readonly LiveQueue[];
+}
+
+/** A queue that workers serve. */
+export interface LiveQueue {
+  readonly namespace: string;
+  readonly queue: string;
+  readonly workers: number;
 }
 
 export interface WorkerInfo {

@@ -8,6 +8,7 @@ import { TestRunner, TestWorker } from "../testing/parties.ts";
 import { connectPair } from "../testing/redis.ts";
 import { sampleBatch, sampleReport } from "../testing/samples.ts";
 import { type Keys, keysOf } from "./keys.ts";
+import { WIRE_VERSION } from "./message-fields.ts";
 import { encodeBatch } from "./messages.ts";
 import { RedisResultStore } from "./redis-result-store.ts";
 import { RedisValues } from "./redis-values.ts";
@@ -66,7 +67,7 @@ function brokenForms(message: Uint8Array): fc.Arbitrary<Uint8Array> {
     fc.uint8Array({ maxLength: 200 }).filter((bytes) => Buffer.compare(bytes, message) !== 0),
     fc.nat(message.length - 1).map((length) => message.subarray(0, length)),
     fc.integer({ min: 0, max: 255 }).map((byte) => Buffer.concat([message, Uint8Array.of(byte)])),
-    fc.integer({ min: 5, max: 100 }).map((version) => message.with(1, version)),
+    fc.integer({ min: WIRE_VERSION + 1, max: 100 }).map((version) => message.with(1, version)),
     fc.constantFrom(
       new Uint8Array(200_000).fill(0x91), // 200,000 levels
       Uint8Array.of(0xdd, 0xff, 0xff, 0xff, 0xff), // four thousand million items

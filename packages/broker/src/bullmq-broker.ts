@@ -4,12 +4,14 @@ import {
   DEFAULT_QUEUE,
   type RunnerHandlers,
   type RunnerLink,
+  type RunnerOwner,
   type WorkerHandlers,
   type WorkerInfo,
   type WorkerLink,
 } from "./broker.ts";
 import { BullMqRunner } from "./bullmq-runner.ts";
 import { BullMqWorker } from "./bullmq-worker.ts";
+import { type ClusterStatus, readStatus } from "./cluster-status.ts";
 import { LEAVE_MS } from "./intervals.ts";
 import { type Keys, keysOf } from "./keys.ts";
 import { checkRedis } from "./redis-check.ts";
@@ -18,8 +20,11 @@ import { RedisLimiter } from "./redis-limiter.ts";
 import { RedisLimits } from "./redis-limits.ts";
 import { RedisResultStore } from "./redis-result-store.ts";
 import { RunnerGroup } from "./runner-group.ts";
+import { literally, scanKeys } from "./scan.ts";
 import { queueOf, type Seal, sealOf } from "./seal.ts";
 import { WorkerRegistry } from "./worker-registry.ts";
+
+export type { ClusterStatus, QueueStatus, RunnerStatus, WorkerStatus } from "./cluster-status.ts";
 
 export interface BullMqBrokerOptions {
   readonly redisUrl: string;
@@ -77,10 +82,10 @@ export class BullMqBroker implements Broker {
     this.#runners = runners;
   }
 
-  connectRunner(handlers: RunnerHandlers): Promise<RunnerLink> {
+  connectRunner(handlers: RunnerHandlers, owner?: RunnerOwner): Promise<RunnerLink> {
     const place = { redis: this.#redis, keys: this.#keys, queueName: this.#queueName, seal: this.#seal };
     const registry = this.#registry;
-    return BullMqRunner.open({ ...place, registry, group: this.#runners }, handlers);
+    return BullMqRunner.open({ ...place, registry, group: this.#runners, owner }, handlers);
   }
 
   connectWorker(worker: WorkerInfo, handlers: WorkerHandlers): Promise<WorkerLink> {
@@ -116,6 +121,11 @@ export class BullMqBroker implements Broker {
     return new RedisLimits(this.#redis, this.#keys);
   }
 
+  /** Who uses the namespace, and what is wrong with it, for `millrace status`. @throws what Redis answers */
+  status(): Promise<ClusterStatus> {
+    return readStatus(this.#redis, this.#keys, this.#seal);
+  }
+
   /** A nanny saw the worker's process end: its batches are lost now, not when its heartbeat runs out. */
   async workerDied(workerId: string): Promise<void> {
     await this.#registry.remove(workerId);
@@ -133,13 +143,17 @@ export class BullMqBroker implements Broker {
     if (!hasQuit) this.#redis.disconnect();
   }
 
-  /** Deletes everything of the namespace, when nobody uses it any more: what a private cluster leaves. */
+  /** Deletes everything of the namespace, when nobody uses it any more: what a private cluster leaves. Never rejects. */
   async deleteNamespace(): Promise<void> {
-    for (let cursor = "0"; ; ) {
-      const [next, keys] = await this.#redis.scan(cursor, "MATCH", `${this.#keys.prefix}:*`, "COUNT", 1000);
-      if (keys.length > 0) await this.#redis.unlink(...keys);
-      if (next === "0") return;
-      cursor = next;
-    }
+    await doneWithin(LEAVE_MS, this.#deleteAll());
+  }
+
+  async #deleteAll(): Promise<void> {
+    const keys = await scanKeys(this.#redis, `${literally(this.#keys.prefix)}:*`);
+    for (let first = 0; first < keys.length; first += DELETED_AT_ONCE)
+      await this.#redis.unlink(...keys.slice(first, first + DELETED_AT_ONCE));
   }
 }
+
+/** Keys per command: a command of a million would block Redis, and the stack. */
+const DELETED_AT_ONCE = 1000;

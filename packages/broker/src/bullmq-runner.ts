@@ -1,17 +1,21 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { DecodeError, SignatureError } from "@millrace/core";
+import { type BatchPlace, type BatchPlaces, findBatches } from "./batch-places.ts";
 import { BatchWatch } from "./batch-watch.ts";
-import type { LostBatch, RunnerHandlers, RunnerLink } from "./broker.ts";
+import type { LiveQueue, LostBatch, RunnerHandlers, RunnerLink, RunnerOwner, WorkerHelp } from "./broker.ts";
 import { addJob, type BatchQueue, openQueue } from "./bullmq.ts";
 import { HEARTBEAT_MS, HEARTBEAT_TTL_MS, LEAVE_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
+import { findLiveQueues } from "./live-queues.ts";
 import { type Batch, type CallAnswer, decodeReport, encodeBatch } from "./messages.ts";
 import { doneWithin, type Redis, untilAccepted } from "./redis-connection.ts";
+import { RedisOutage } from "./redis-outage.ts";
 import { RedisValues } from "./redis-values.ts";
 import { Refusals } from "./refusals.ts";
 import type { RunnerGroup } from "./runner-group.ts";
-import type { Seal } from "./seal.ts";
+import { RunnerEntry } from "./runner-registry.ts";
+import { plainQueue, type Seal } from "./seal.ts";
 import { appendToStream, StreamReader } from "./stream-reader.ts";
 import { encodeWorkerMessage, type WorkerMessage } from "./worker-messages.ts";
 import type { WorkerRegistry } from "./worker-registry.ts";
@@ -27,6 +31,8 @@ export interface RunnerPlace {
   readonly registry: WorkerRegistry;
   readonly group: RunnerGroup;
   readonly seal: Seal;
+  /** Whose calls it sends. */
+  readonly owner: RunnerOwner | undefined;
 }
 
 /** A runner's link to the cluster behind a Redis: batches go into BullMQ's queue, reports come on a stream of its own. */
@@ -39,19 +45,30 @@ export class BullMqRunner implements RunnerLink {
   readonly #handlers: RunnerHandlers;
   readonly #seal: Seal;
   readonly #refusals = new Refusals();
-  readonly #adding = new Set<Promise<void>>();
+  readonly #registry: WorkerRegistry;
+  readonly #outage: RedisOutage;
+  #entry: RunnerEntry | undefined;
+  /** Batches on their way into the queue. */
+  readonly #adding = new Map<string, Promise<void>>();
   #replies!: StreamReader;
   #watch!: BatchWatch;
   readonly #group: RunnerGroup;
   #isClosed = false;
 
-  static async open(
-    { redis, keys, queueName, registry, group, seal }: RunnerPlace,
-    handlers: RunnerHandlers,
-  ): Promise<BullMqRunner> {
+  static async open(place: RunnerPlace, handlers: RunnerHandlers): Promise<BullMqRunner> {
+    const { redis, keys, queueName, registry, group, seal, owner } = place;
     const queue = openQueue(redis, keys, queueName);
-    const runner = new BullMqRunner(redis, keys, queue, group, seal, handlers);
+    const runner = new BullMqRunner(place, queue, handlers);
     const { runnerId } = runner;
+    if (owner !== undefined) {
+      const { calls, ...names } = owner;
+      runner.#entry = new RunnerEntry(
+        redis,
+        keys,
+        { runnerId, queue: plainQueue(queueName, seal), ...names },
+        calls,
+      );
+    }
     let replies: StreamReader | undefined;
     try {
       replies = await StreamReader.open({
@@ -74,7 +91,9 @@ export class BullMqRunner implements RunnerLink {
           runner.#lost(lost);
         },
       });
+      await runner.#entry?.renew();
     } catch (error) {
+      runner.#outage.stop();
       const left = [replies?.close(), group.leases.release(runnerId), queue.close()];
       await doneWithin(LEAVE_MS, Promise.allSettled(left));
       throw group.unavailable(`a refusal: ${(error as Error).message}`);
@@ -83,21 +102,17 @@ export class BullMqRunner implements RunnerLink {
     return runner;
   }
 
-  private constructor(
-    redis: Redis,
-    keys: Keys,
-    queue: BatchQueue,
-    group: RunnerGroup,
-    seal: Seal,
-    handlers: RunnerHandlers,
-  ) {
+  private constructor(place: RunnerPlace, queue: BatchQueue, handlers: RunnerHandlers) {
+    const { redis, keys, seal, registry, group } = place;
     this.runnerId = randomUUID();
     this.#redis = redis;
     this.#keys = keys;
     this.#queue = queue;
+    this.#registry = registry;
     this.#group = group;
     this.#handlers = handlers;
     this.#seal = seal;
+    this.#outage = new RedisOutage(redis);
     this.values = new RedisValues(redis, keys, seal);
   }
 
@@ -114,8 +129,8 @@ export class BullMqRunner implements RunnerLink {
         hasWorkerDied: false,
       }),
     );
-    this.#adding.add(added);
-    void added.then(() => this.#adding.delete(added));
+    this.#adding.set(batch.id, added);
+    void added.then(() => this.#adding.delete(batch.id));
   }
 
   async #add(batchId: string, bytes: Uint8Array): Promise<void> {
@@ -149,7 +164,7 @@ export class BullMqRunner implements RunnerLink {
 
   /** A batch that waits is taken out of the queue; else whoever holds the lease is told. Nobody holds one that is finished. */
   async #cancel(batchId: string, sequences: readonly number[]): Promise<void> {
-    await Promise.all(this.#adding); // It may be on its way into the queue.
+    await Promise.all(this.#adding.values()); // It may be on its way into the queue.
     // Whoever takes the id out of this list has the batch. (BullMQ's remove() does not tell a waiting job from a finished one.)
     const isOurs = (await this.#redis.lrem(this.#keys.waiting(this.#queue.name), 1, batchId)) === 1;
     if (!isOurs) {
@@ -182,23 +197,55 @@ export class BullMqRunner implements RunnerLink {
     return appendToStream(this.#redis, key, signed);
   }
 
+  async locate(batchIds: readonly string[]): Promise<BatchPlaces> {
+    const places = new Map<string, BatchPlace>();
+    // Of those that are watched, the watch will tell when they are nowhere.
+    const watched = batchIds.filter((id) => this.#watch.batches.has(id));
+    const found = findBatches(this.#redis, this.#keys, this.#queue.name, this.#registry, watched);
+    for (const id of batchIds) if (this.#adding.has(id)) places.set(id, { type: "sent" });
+    const { since } = this.#outage;
+    if (since !== undefined) return { awaySince: since };
+    const askedAt = Date.now();
+    for (const [id, place] of (await found) ?? []) if (!this.#adding.has(id)) places.set(id, place);
+    return (await found) === undefined ? { awaySince: this.#outage.since ?? askedAt } : { places };
+  }
+
+  async findHelp(): Promise<WorkerHelp> {
+    const name = plainQueue(this.#queue.name, this.#seal);
+    const namespace = this.#keys.namespace;
+    let elsewhere: readonly LiveQueue[] = [];
+    // A user of Redis who may not list keys gets none; others are not made to wait for a Redis that is away.
+    const finding = findLiveQueues(this.#redis).then((found) => {
+      elsewhere = found.filter((live) => live.namespace !== namespace || live.queue !== name);
+    });
+    await doneWithin(LEAVE_MS, finding);
+    const command = `millrace worker --redis ${this.#group.address} --namespace ${namespace} --queue ${name}`;
+    return { command, elsewhere };
+  }
+
+  /** The broker is closed, as when its local cluster is: no worker will be heard of any more. */
+  loseCluster(): void {
+    if (!this.#isClosed) this.#handlers.onCapacity({ workers: 0, slots: 0 });
+  }
+
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#group.remove(this);
     this.#watch.close();
+    this.#outage.stop();
     await doneWithin(LEAVE_MS, this.#removeAll());
     await doneWithin(LEAVE_MS, this.#replies.close());
     await doneWithin(LEAVE_MS, this.#group.leases.release(this.runnerId));
     // Behind the stream: a worker that then writes a value finds the stream gone, and takes the value away again.
-    await doneWithin(LEAVE_MS, this.values.removeAll(this.runnerId));
+    await doneWithin(LEAVE_MS, Promise.all([this.#entry?.remove(), this.values.removeAll(this.runnerId)]));
     this.values.close();
     await this.#queue.close().catch(ignore);
   }
 
   /** Takes what is not accounted for out of the queue: also what is only on its way into it. */
   async #removeAll(): Promise<void> {
-    await Promise.all(this.#adding);
+    await Promise.all(this.#adding.values());
     for (const batchId of this.#watch.batches) await this.#removeJob(batchId).catch(ignore);
   }
 

@@ -4,9 +4,10 @@ import { processLogger } from "@millrace/core/internal";
 import type { Delivery, WorkerHandlers, WorkerInfo, WorkerLink } from "./broker.ts";
 import { type BatchJob, type BatchWorker, bytesOf, openWorker } from "./bullmq.ts";
 import { isReference, type ValueReference } from "./call-values.ts";
-import { LEASE_MS, LEASE_RENEWAL_MS, LEAVE_MS } from "./intervals.ts";
+import { LEASE_MS, LEASE_RENEWAL_MS, LEAVE_MS, RUNNER_LEASE_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import { type Batch, type CallAnswer, decodeBatch } from "./messages.ts";
+import { removeOrphans } from "./orphans.ts";
 import { doneWithin, type Redis } from "./redis-connection.ts";
 import { RedisValues } from "./redis-values.ts";
 import { Refusals } from "./refusals.ts";
@@ -18,6 +19,9 @@ import { StreamReader } from "./stream-reader.ts";
 import { decodeWorkerMessage } from "./worker-messages.ts";
 import type { WorkerRegistry } from "./worker-registry.ts";
 import { WorkerValues } from "./worker-values.ts";
+
+/** How often a worker looks for batches that nobody has any more: a command that finds a few entries, if any. */
+const ORPHANS_MS = RUNNER_LEASE_MS;
 
 /** The wait after Redis refused to give a job, as it does while it loads its data. */
 const TAKE_RETRY_MS = 200;
@@ -39,6 +43,8 @@ export class BullMqWorker implements WorkerLink {
   readonly #handlers: WorkerHandlers;
   readonly #runners: RunnerWatch;
   readonly #held = new Map<string, HeldJob>();
+  /** How many calls there are in those, for people who look. */
+  #calls = 0;
   readonly #finishing = new Set<Promise<void>>();
   /** Deliveries that are finished when large values have been sent. */
   readonly #sending = new Set<Promise<void>>();
@@ -47,6 +53,7 @@ export class BullMqWorker implements WorkerLink {
   #withdraw!: () => Promise<void>;
   #inbox!: StreamReader;
   #renewalTimer: NodeJS.Timeout | undefined;
+  #orphanTimer: NodeJS.Timeout | undefined;
   #isTaking = true;
   /** The `take` that waits for the end of a batch. */
   #next: NextJob | undefined;
@@ -76,9 +83,13 @@ export class BullMqWorker implements WorkerLink {
       onMessage: (bytes) => link.#hear(bytes),
       onReset: () => void link.#renewLeases(), // Runners have sent again what they had sent: it may be here no more.
     });
-    link.#withdraw = await registry.announce(info);
+    link.#withdraw = await registry.announce(info, () => link.#calls);
     link.#renewalTimer = setInterval(() => void link.#renewLeases(), LEASE_RENEWAL_MS);
     link.#runners.watch((runnerId) => link.#heldOf(runnerId).length > 0);
+    link.#orphanTimer = setInterval(
+      () => void removeOrphans(redis, keys, queueName).catch(ignore),
+      ORPHANS_MS,
+    );
     return link;
   }
 
@@ -157,6 +168,7 @@ export class BullMqWorker implements WorkerLink {
     this.stopTaking();
     await doneWithin(LEAVE_MS, Promise.resolve(this.#taking));
     clearInterval(this.#renewalTimer);
+    clearInterval(this.#orphanTimer);
     this.#runners.close();
     await doneWithin(LEAVE_MS, Promise.all(this.#sending));
     // What is finished counts as finished before the worker counts as gone.
@@ -192,7 +204,9 @@ export class BullMqWorker implements WorkerLink {
       this.#end(job);
       return undefined;
     }
-    this.#held.set(jobId, { job, runnerId, renewedAt: takenAt });
+    const held = { job, runnerId, calls: batch.calls.length, renewedAt: takenAt };
+    this.#held.set(jobId, held);
+    this.#calls += held.calls;
     const sender = new ReportSender({
       ...{ redis: this.#redis, replies: this.#keys.replies(runnerId), runnerId, seal: this.#seal },
       ...{ store: this.#store, values: this.#values },
@@ -247,7 +261,7 @@ export class BullMqWorker implements WorkerLink {
   #finishNow(jobId: string): void {
     const held = this.#held.get(jobId);
     if (held === undefined) return; // The lease was lost.
-    this.#held.delete(jobId);
+    this.#forget(held);
     this.#end(held.job);
   }
 
@@ -281,14 +295,19 @@ export class BullMqWorker implements WorkerLink {
     }
   }
 
+  #forget({ job, calls }: HeldJob): void {
+    if (this.#held.delete(job.id as string)) this.#calls -= calls;
+  }
+
   #heldOf(runnerId: string): HeldJob[] {
     return [...this.#held.values()].filter((held) => held.runnerId === runnerId);
   }
 
   /** Its calls end, and nobody hears of them any more. @param isOver nobody else is to run it either */
-  #drop({ job, runnerId }: HeldJob, isOver: boolean): void {
+  #drop(held: HeldJob, isOver: boolean): void {
+    const { job, runnerId } = held;
     const jobId = job.id as string;
-    this.#held.delete(jobId);
+    this.#forget(held);
     const why = isOver ? "its flow's process is gone" : "the lease on it was lost";
     processLogger().warn({ job: jobId, runner: runnerId }, `a batch was dropped: ${why}`);
     if (isOver) this.#end(job);
@@ -300,6 +319,7 @@ export class BullMqWorker implements WorkerLink {
 interface HeldJob {
   readonly job: BatchJob;
   readonly runnerId: string;
+  readonly calls: number;
   /** When the lease was last known to be held, on the clock of `performance.now()`. */
   renewedAt: number;
 }

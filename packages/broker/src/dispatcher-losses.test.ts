@@ -207,25 +207,25 @@ describe("without workers", () => {
   test("calls wait, then there is a warning, then they end CRASHED", async () => {
     const calls = submitMany(3);
     await nextTurn();
-    vi.advanceTimersByTime(4_999);
+    await vi.advanceTimersByTimeAsync(4_999);
     expect(logged).toEqual([]);
-    vi.advanceTimersByTime(1);
+    await vi.advanceTimersByTimeAsync(1);
     expect(logged.map((line) => JSON.parse(line))).toEqual([
       expect.objectContaining({ level: 40, queue: "gpu", waiting: 3 }),
     ]);
-    vi.advanceTimersByTime(54_999);
+    await vi.advanceTimersByTimeAsync(54_999);
     expect(calls.flatMap(({ outcomes }) => outcomes)).toEqual([]);
-    vi.advanceTimersByTime(1);
+    await vi.advanceTimersByTimeAsync(1);
     await expectCrashed(calls);
   });
 
   test("the time counts anew once a worker has been there", async () => {
     const [call] = submitMany(1);
     await nextTurn();
-    vi.advanceTimersByTime(59_000);
+    await vi.advanceTimersByTimeAsync(59_000);
     broker.hasWorkers(1);
     const batch = await broker.sends(1);
-    vi.advanceTimersByTime(59_000);
+    await vi.advanceTimersByTimeAsync(59_000);
     broker.returns(batch, "done");
     expect(await call!.value()).toBe("done");
   });
@@ -235,7 +235,7 @@ describe("without workers", () => {
     const calls = submitMany(5);
     await broker.sends(2);
     broker.hasWorkers(0, 0);
-    vi.advanceTimersByTime(60_000);
+    await vi.advanceTimersByTimeAsync(60_000);
     await expectCrashed(calls);
     // The broker still has the batches, and takes them out when the runner leaves.
     expect(broker.released).toEqual([]);

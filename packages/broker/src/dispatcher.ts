@@ -3,7 +3,16 @@ import { type Queue, type TaskDefinition, writeLogLine } from "@millrace/core/in
 import { BatchBuilder } from "./batch-builder.ts";
 import { costMs, DEFAULT_BATCH_MS, planBatch } from "./batch-plan.ts";
 import { blame } from "./blame.ts";
-import { type Broker, type Capacity, DEFAULT_QUEUE, type LostBatch, type RunnerLink } from "./broker.ts";
+import {
+  type Broker,
+  type Capacity,
+  DEFAULT_QUEUE,
+  type LostBatch,
+  type RunnerHandlers,
+  type RunnerLink,
+  type RunnerOwner,
+} from "./broker.ts";
+import { DispatcherSurvey } from "./call-survey.ts";
 import type { CallValue } from "./call-values.ts";
 import { Durations } from "./durations.ts";
 import { type Entry, LocalEntry, NestedEntry } from "./entries.ts";
@@ -22,6 +31,8 @@ import { Waiting } from "./waiting.ts";
 export interface DispatcherOptions {
   /** For messages. */
   readonly queue?: string;
+  /** Whose calls these are. */
+  readonly owner?: Omit<RunnerOwner, "calls">;
   /** Gives the dispatcher of the flow run for another queue. Left out: calls of all queues come here. */
   readonly laneOf?: (queue: string) => Promise<Dispatcher>;
   /** How long calls may wait while no worker serves the queue, before they end CRASHED. */
@@ -64,17 +75,22 @@ export class Dispatcher {
   /** What is to be cancelled at the end of the turn, by batch. */
   #cancellations = new Map<string, number[]>();
   readonly #noWorkers: NoWorkersWatch;
+  /** Calls that wait for a lost value to be made again. */
+  readonly #restoring = new Set<Entry>();
+  readonly #queue: string;
   #handBackTimer: NodeJS.Timeout | undefined;
 
   static async start(broker: Broker, options: DispatcherOptions): Promise<Dispatcher> {
     const dispatcher = new Dispatcher(options);
-    dispatcher.#link = await broker.connectRunner({
+    const owner = options.owner && { ...options.owner, calls: () => dispatcher.#unsettled };
+    const handlers: RunnerHandlers = {
       onReport: (report) => dispatcher.#onReport(report),
       onLost: (lost) => dispatcher.#onLost(lost),
       onWithdrawn: (batchId) => dispatcher.#onWithdrawn(batchId),
       onCapacity: (capacity) => dispatcher.#onCapacity(capacity),
       onUnavailable: (error) => dispatcher.#giveUpAll(error),
-    });
+    };
+    dispatcher.#link = await broker.connectRunner(handlers, owner);
     dispatcher.values = new Values(dispatcher.#link.runnerId, dispatcher.#link.values);
     return dispatcher;
   }
@@ -85,6 +101,7 @@ export class Dispatcher {
     laneOf,
     batchMs,
   }: DispatcherOptions) {
+    this.#queue = queue;
     this.#batchMs = batchMs ?? DEFAULT_BATCH_MS;
     this.#nested = new NestedCalls({ dispatcher: this, outstanding: this.#outstanding, laneOf });
     this.#noWorkers = new NoWorkersWatch({
@@ -92,6 +109,7 @@ export class Dispatcher {
       timeoutSeconds: noWorkersTimeoutSeconds,
       waiting: () => this.#unsettled,
       strangers: () => this.#capacity.strangers ?? 0,
+      findHelp: () => this.#link.findHelp?.(),
       onTimeout: (error) => this.#giveUpAll(error),
     });
   }
@@ -171,6 +189,17 @@ export class Dispatcher {
       this.#waiting.push(new RemadeEntry(this, this.#nextSequence++, ended, resolve, reject));
       this.#planFlush();
     });
+  }
+
+  /** A look at where its calls are. Never rejects. */
+  survey(): Promise<DispatcherSurvey> {
+    return DispatcherSurvey.take(
+      {
+        ...{ queue: this.#queue, capacity: this.#capacity, restoring: this.#restoring },
+        ...{ waiting: this.#waiting, outstanding: this.#outstanding },
+      },
+      this.#link,
+    );
   }
 
   /** Leaves the broker. Calls that have not settled never will: close when they have. */
@@ -337,11 +366,14 @@ export class Dispatcher {
   async #valueLost(entry: Entry, { payload }: RawOutcome): Promise<void> {
     this.#withdraw(entry);
     const lost = [...(entry.needs ?? [])].find(({ id }) => id === Buffer.from(payload).toString());
+    this.#restoring.add(entry);
     try {
       if (lost !== undefined) await lost.values.restore(lost);
     } catch (error) {
       if (!entry.isSettled) entry.settle({ type: "crashed", error: error as Error });
       return;
+    } finally {
+      this.#restoring.delete(entry);
     }
     if (!entry.isSettled) this.#sendAgain([entry]);
   }

@@ -161,6 +161,8 @@ const NONE: readonly never[] = [];
 export class NestedEntry extends Entry {
   /** The dispatcher that has it. */
   lane: Dispatcher | undefined;
+  /** That it asked for; empty: the same as that of the call that made it. */
+  readonly queue: string;
   /** The same when the call that made it is run again, and makes it again. */
   readonly taskRunId: string;
   readonly #parent: Entry;
@@ -172,10 +174,11 @@ export class NestedEntry extends Entry {
   /** Its number is set by the dispatcher that takes it on. */
   constructor(
     parent: Entry,
-    { crashRetries, priority, batch }: Request & { readonly type: "submit" },
+    { crashRetries, priority, queue, batch }: Request & { readonly type: "submit" },
     answer: (outcome: RawOutcome) => void,
   ) {
     super(-1);
+    this.queue = queue;
     this.#parent = parent;
     this.#crashRetries = crashRetries;
     this.#priority = priority;

@@ -10,10 +10,12 @@ export {
   type LostBatch,
   type RunnerHandlers,
   type RunnerLink,
+  type RunnerOwner,
   type WorkerHandlers,
   type WorkerInfo,
   type WorkerLink,
 } from "./broker.ts";
+export { surveyOf } from "./call-survey.ts";
 export { type CallValue, isReference, type ValueReference } from "./call-values.ts";
 export { Dispatcher, type DispatcherOptions } from "./dispatcher.ts";
 export { Durations } from "./durations.ts";

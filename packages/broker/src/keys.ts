@@ -7,12 +7,15 @@ import { InvalidOptionError } from "@millrace/core";
  * bytes per queue, stay when nobody uses it: they are the queue. Everything else goes with whom it belongs to.
  */
 export interface Keys {
+  readonly namespace: string;
   /** The prefix that BullMQ gets. */
   readonly prefix: string;
   /** SET of the ids of workers that serve a queue; those whose `worker` key is gone are dead. */
   workers(queue: string): string;
   /** STRING, with a time to live that heartbeats renew: JSON of WorkerInfo. */
   worker(workerId: string): string;
+  /** STRING, with a time to live that the runner renews: JSON of RunnerRecord. */
+  runner(runnerId: string): string;
   /** PUB/SUB channel of a queue: a worker came, left, or was found dead. */
   workerNews(queue: string): string;
   /** STRING, with a time to live that the runner renews: its calls may run. */
@@ -35,6 +38,8 @@ export interface Keys {
   readonly limitNews: string;
   /** LIST of BullMQ: the ids of the jobs that no worker has taken. */
   waiting(queue: string): string;
+  /** LIST of BullMQ: the ids of the jobs that workers have. */
+  active(queue: string): string;
   /** STRING of BullMQ: who holds the lease on a job. */
   lease(queue: string, jobId: string): string;
   /** HASH of BullMQ: the job. */
@@ -48,9 +53,11 @@ export function keysOf(namespace: string): Keys {
   }
   const prefix = `{millrace:${namespace}}`;
   return {
+    namespace,
     prefix,
     workers: (queue) => `${prefix}:workers:${queue}`,
     worker: (workerId) => `${prefix}:worker:${workerId}`,
+    runner: (runnerId) => `${prefix}:runner:${runnerId}`,
     workerNews: (queue) => `${prefix}:worker-news:${queue}`,
     runnerLease: (runnerId) => `${prefix}:runner-lease:${runnerId}`,
     replies: (runnerId) => `${prefix}:replies:${runnerId}`,
@@ -62,6 +69,7 @@ export function keysOf(namespace: string): Keys {
     limitState: `${prefix}:limit`,
     limitNews: `${prefix}:limit-news`,
     waiting: (queue) => `${prefix}:${queue}:wait`,
+    active: (queue) => `${prefix}:${queue}:active`,
     lease: (queue, jobId) => `${prefix}:${queue}:${jobId}:lock`,
     job: (queue, jobId) => `${prefix}:${queue}:${jobId}`,
   };

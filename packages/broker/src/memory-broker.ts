@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
 import { Queue } from "@millrace/core/internal";
+import type { BatchPlace, BatchPlaces } from "./batch-places.ts";
 import type {
   Broker,
   Capacity,
@@ -66,6 +68,15 @@ export class MemoryBroker implements Broker {
     }
     for (const worker of this.#workers.values())
       if (worker.holds(batchId)) worker.handlers.onCancel(batchId, sequences);
+  }
+
+  /** @internal */
+  place(batchId: string): BatchPlace | undefined {
+    for (const [workerId, worker] of this.#workers)
+      if (worker.holds(batchId))
+        return { type: "held", workerId, worker: { host: hostname(), pid: process.pid }, since: undefined };
+    for (const { id } of this.#waiting) if (id === batchId) return { type: "waiting" };
+    return undefined;
   }
 
   /** @internal */
@@ -142,6 +153,15 @@ class MemoryRunner implements RunnerLink {
 
   answer(workerId: string, answer: CallAnswer): void {
     queueMicrotask(() => this.#broker.answer(workerId, answer));
+  }
+
+  async locate(batchIds: readonly string[]): Promise<BatchPlaces> {
+    await Promise.resolve(); // What was sent before is in the queue now.
+    const found = batchIds.flatMap((id): [string, BatchPlace][] => {
+      const place = this.#broker.place(id);
+      return place === undefined ? [] : [[id, place]];
+    });
+    return { places: new Map(found) };
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,6 @@
 import { NoWorkersError } from "@millrace/core";
 import { processLogger } from "@millrace/core/internal";
+import type { WorkerHelp } from "./broker.ts";
 
 export interface NoWorkersWatchOptions {
   /** For messages. */
@@ -9,6 +10,8 @@ export interface NoWorkersWatchOptions {
   readonly waiting: () => number;
   /** How many workers serve the queue and have another secret. */
   readonly strangers: () => number;
+  /** Says how to start a worker, and which others there are; undefined when nobody can. */
+  readonly findHelp: () => Promise<WorkerHelp> | undefined;
   readonly onTimeout: (error: NoWorkersError) => void;
 }
 
@@ -29,21 +32,10 @@ export class NoWorkersWatch {
   /** There is no worker. Told again while that lasts, it goes on counting. */
   start(): void {
     if (this.#timers.length > 0) return;
-    const { queue, timeoutSeconds, strangers, onTimeout } = this.#options;
     this.#timers = [
-      setTimeout(() => {
-        if (strangers() === 0) return;
-        const error = new NoWorkersError(queue, timeoutSeconds, strangers());
-        processLogger().warn({ queue, strangers: strangers() }, error.message);
-      }, STRANGERS_WARNING_MS),
-      setTimeout(() => {
-        const waiting = this.#options.waiting();
-        if (waiting > 0) processLogger().warn({ queue, waiting }, "calls wait: no worker serves their queue");
-      }, WARNING_MS),
-      setTimeout(() => {
-        this.stop();
-        onTimeout(new NoWorkersError(queue, timeoutSeconds, strangers()));
-      }, timeoutSeconds * 1000),
+      setTimeout(() => this.#warnOfStrangers(), STRANGERS_WARNING_MS),
+      setTimeout(() => void this.#warn(), WARNING_MS),
+      setTimeout(() => void this.#giveUp(), this.#options.timeoutSeconds * 1000),
     ];
   }
 
@@ -51,5 +43,41 @@ export class NoWorkersWatch {
   stop(): void {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers = [];
+  }
+
+  #warnOfStrangers(): void {
+    const { queue, timeoutSeconds, waiting, strangers } = this.#options;
+    if (strangers() === 0) return;
+    const facts = { queue, seconds: timeoutSeconds, calls: waiting(), strangers: strangers() };
+    processLogger().warn({ queue, strangers: strangers() }, new NoWorkersError(facts).message);
+  }
+
+  async #warn(): Promise<void> {
+    const timers = this.#timers;
+    const { queue, waiting, findHelp } = this.#options;
+    const help = await findHelp();
+    const calls = waiting();
+    if (this.#timers !== timers || calls === 0) return; // A worker came meanwhile.
+    processLogger().warn(
+      { queue, waiting: calls, start: help?.command, elsewhere: help?.elsewhere },
+      "calls wait: no worker serves their queue",
+    );
+  }
+
+  async #giveUp(): Promise<void> {
+    const timers = this.#timers;
+    const { queue, timeoutSeconds, waiting, strangers, findHelp, onTimeout } = this.#options;
+    const help = await findHelp();
+    if (this.#timers !== timers) return;
+    this.stop();
+    onTimeout(
+      new NoWorkersError({
+        queue,
+        seconds: timeoutSeconds,
+        calls: waiting(),
+        strangers: strangers(),
+        ...help,
+      }),
+    );
   }
 }

@@ -36,6 +36,14 @@ export class Outstanding {
     return this.#entries.get(sequence);
   }
 
+  all(): Iterable<Entry> {
+    return this.#entries.values();
+  }
+
+  batchIds(): Iterable<string> {
+    return this.#batches.keys();
+  }
+
   /** The calls of a batch that have not settled. */
   of(batchId: string): Entry[] {
     return [...(this.#batches.get(batchId)?.entries ?? [])];

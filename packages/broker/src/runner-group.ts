@@ -10,14 +10,15 @@ export class RunnerGroup {
   readonly leases: RunnerLeases;
   /** How long they wait for a Redis that is away, or that refuses what they send. */
   readonly patienceMs: number;
-  readonly #address: string;
+  /** Of the Redis, for people: without a password. */
+  readonly address: string;
   readonly #awayWatch: AwayWatch;
   readonly #runners = new Set<BullMqRunner>();
 
   constructor(redis: Redis, redisUrl: string, patienceSeconds: number) {
     this.leases = new RunnerLeases(redis, redisUrl);
     this.patienceMs = patienceSeconds * 1000;
-    this.#address = withoutPassword(redisUrl);
+    this.address = withoutPassword(redisUrl);
     this.#awayWatch = new AwayWatch(redis, this.patienceMs, () => {
       const error = this.unavailable(`none for ${patienceSeconds} s`);
       for (const runner of this.#runners) runner.giveUp(error);
@@ -25,7 +26,7 @@ export class RunnerGroup {
   }
 
   unavailable(reason: string): BrokerUnavailableError {
-    return new BrokerUnavailableError(this.#address, reason);
+    return new BrokerUnavailableError(this.address, reason);
   }
 
   add(runner: BullMqRunner): void {
@@ -36,7 +37,9 @@ export class RunnerGroup {
     this.#runners.delete(runner);
   }
 
+  /** The connection is closed. */
   close(): void {
     this.#awayWatch.stop();
+    for (const runner of this.#runners) runner.loseCluster();
   }
 }

@@ -32,6 +32,12 @@ export function queueOf(queue: string, { fingerprint }: Seal): string {
   return fingerprint === "" ? queue : `${queue}@${fingerprint}`;
 }
 
+/** The name that people gave the queue. */
+export function plainQueue(name: string, { fingerprint }: Seal): string {
+  const suffix = `@${fingerprint}`;
+  return fingerprint !== "" && name.endsWith(suffix) ? name.slice(0, -suffix.length) : name;
+}
+
 /** `0xc1`, which MessagePack never uses: it tells a signed message from one that is not. */
 const MARK = 0xc1;
 const MAC_BYTES = 32;

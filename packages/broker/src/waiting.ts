@@ -37,6 +37,13 @@ export class Waiting {
     return this.#nested.top() ?? this.#backlog.top();
   }
 
+  /** In the order in which they will be sent. */
+  *all(): Iterable<Entry> {
+    yield* this.#alone;
+    yield* this.#nested.all();
+    yield* this.#backlog.all();
+  }
+
   takeAll(): Entry[] {
     return [...this.#alone.take(this.#alone.size), ...this.#nested.takeAll(), ...this.#backlog.takeAll()];
   }

@@ -1,5 +1,13 @@
 import type { WorkerInfo } from "./broker.ts";
 import type { Seal } from "./seal.ts";
+import type { ProcessFacts } from "./this-process.ts";
+
+/** What a worker says of itself with each heartbeat. Of a worker of another version, only what a runner must know. */
+export interface WorkerRecord extends WorkerInfo, Partial<ProcessFacts> {
+  readonly queue?: string;
+  /** How many calls there are in the batches that it has. */
+  readonly calls?: number;
+}
 
 /** A record of a thousand characters would hold any worker's; a longer one is somebody's who wants it to be read for long. */
 const MOST_CHARACTERS = 10_000;
@@ -8,10 +16,10 @@ const MOST_CHARACTERS = 10_000;
 const MOST_THREADS = 10_000;
 
 /** What a record of the registry says, to those who have the same secret, and to others. */
-export type KnownWorker = WorkerInfo | "stranger" | undefined;
+export type KnownWorker = WorkerRecord | "stranger" | undefined;
 
 /** What a worker writes about itself. Signed, it says under which secret. */
-export function writeRecord(worker: WorkerInfo, key: string, seal: Seal): string {
+export function writeRecord(worker: WorkerRecord, key: string, seal: Seal): string {
   if (seal.fingerprint === "") return JSON.stringify(worker);
   const record = { ...worker, secret: seal.fingerprint };
   return JSON.stringify({ ...record, signature: signatureOf(record, key, seal) });
@@ -24,7 +32,7 @@ export function writeRecord(worker: WorkerInfo, key: string, seal: Seal): string
  */
 export function readRecord(text: string | null, workerId: string, key: string, seal: Seal): KnownWorker {
   if (text === null || text.length > MOST_CHARACTERS) return undefined;
-  let record: Partial<WorkerInfo> & { readonly secret?: unknown; readonly signature?: unknown };
+  let record: Partial<WorkerRecord> & { readonly secret?: unknown; readonly signature?: unknown };
   try {
     record = Object(JSON.parse(text));
   } catch {
@@ -41,7 +49,14 @@ export function readRecord(text: string | null, workerId: string, key: string, s
   const { signature, ...signed } = record;
   if ((signed.secret ?? "") !== seal.fingerprint) return "stranger";
   if (seal.fingerprint !== "" && !isSignedBy(seal, signature, signed, key)) return undefined;
-  return { workerId, threads: threads as number };
+  return { workerId, threads: threads as number, ...known(record) };
+}
+
+function known(more: object): Partial<WorkerRecord> {
+  const fits = ([key, value]: [string, unknown]) =>
+    (typeof value === "string" && ["host", "version", "queue"].includes(key)) ||
+    (typeof value === "number" && ["pid", "startedAt", "calls"].includes(key));
+  return Object.fromEntries(Object.entries(more).filter(fits));
 }
 
 function signatureOf(record: object, key: string, seal: Seal): string {

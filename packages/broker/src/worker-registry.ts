@@ -3,7 +3,10 @@ import { HEARTBEAT_MS, HEARTBEAT_TTL_MS, WORKERS_TTL_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import { duplicate, type Redis } from "./redis-connection.ts";
 import type { Seal } from "./seal.ts";
-import { readRecord, writeRecord } from "./worker-record.ts";
+import { thisProcess } from "./this-process.ts";
+import { readRecord, type WorkerRecord, writeRecord } from "./worker-record.ts";
+
+export type { WorkerRecord } from "./worker-record.ts";
 
 /** Which workers serve a queue, and which of them live. */
 export class WorkerRegistry {
@@ -21,11 +24,17 @@ export class WorkerRegistry {
     this.#seal = seal;
   }
 
-  /** Enters a worker, and says so. Gives what stops its heartbeat and takes it out again. */
-  async announce(worker: WorkerInfo): Promise<() => Promise<void>> {
-    await this.#beat(worker);
+  /**
+   * Enters a worker, and says so. Gives what stops its heartbeat and takes it out again.
+   *
+   * @param calls how many calls it has, asked with each heartbeat
+   */
+  async announce(worker: WorkerInfo, calls: () => number): Promise<() => Promise<void>> {
+    const facts = { ...worker, queue: this.#queue, ...thisProcess() };
+    const beat = () => this.#beat({ ...facts, calls: calls() });
+    await beat();
     await this.#tellNews();
-    const heartbeat = setInterval(() => void this.#beat(worker).catch(ignore), HEARTBEAT_MS);
+    const heartbeat = setInterval(() => void beat().catch(ignore), HEARTBEAT_MS);
     return async () => {
       clearInterval(heartbeat);
       await this.remove(worker.workerId);
@@ -43,22 +52,30 @@ export class WorkerRegistry {
   }
 
   /** The workers that live and have the same secret. Those whose heartbeat has ended are taken out. */
-  async live(): Promise<WorkerInfo[]> {
+  async live(): Promise<WorkerRecord[]> {
+    const { live, silent } = await this.look();
+    if (silent.length > 0) {
+      await this.#redis.srem(this.#keys.workers(this.#queue), ...silent);
+      await this.#redis.del(silent.map((id) => this.#keys.inbox(id)));
+    }
+    return live;
+  }
+
+  /** The same, and the ids of those whose heartbeat has ended. Changes nothing. */
+  async look(): Promise<{ readonly live: WorkerRecord[]; readonly silent: string[] }> {
     const ids = await this.#redis.smembers(this.#keys.workers(this.#queue));
     this.strangers = 0;
-    if (ids.length === 0) return [];
+    if (ids.length === 0) return { live: [], silent: [] };
     const records = await this.#redis.mget(ids.map((id) => this.#keys.worker(id)));
-    const dead = ids.filter((_, index) => records[index] === null);
-    if (dead.length > 0) {
-      await this.#redis.srem(this.#keys.workers(this.#queue), ...dead);
-      await this.#redis.del(dead.map((id) => this.#keys.inbox(id)));
-    }
     const known = records.map((record, index) => {
       const id = ids[index] as string;
       return readRecord(record, id, this.#keys.worker(id), this.#seal);
     });
     this.strangers = known.filter((worker) => worker === "stranger").length;
-    return known.filter((worker) => typeof worker === "object");
+    return {
+      live: known.filter((worker) => typeof worker === "object"),
+      silent: ids.filter((_, index) => records[index] === null),
+    };
   }
 
   /** Calls `onNews` whenever a worker came or went. Gives what ends it. */
@@ -70,7 +87,7 @@ export class WorkerRegistry {
   }
 
   /** Entered into the set with each beat: a Redis that lost its data has lost the set as well. */
-  async #beat(worker: WorkerInfo): Promise<void> {
+  async #beat(worker: WorkerRecord): Promise<void> {
     const set = this.#keys.workers(this.#queue);
     const key = this.#keys.worker(worker.workerId);
     await this.#redis

@@ -1,4 +1,5 @@
 import { encode } from "@millrace/core/internal";
+import type { BatchPlaces } from "../src/batch-places.ts";
 import type { Broker, RunnerHandlers, RunnerLink, WorkerLink } from "../src/broker.ts";
 import type { Batch, CallAnswer, CallOutcome, OutcomeKind, Report } from "../src/messages.ts";
 import { encodeRequest, type Request } from "../src/requests.ts";
@@ -11,6 +12,8 @@ export class ScriptedBroker implements Broker {
   readonly handedBack: string[] = [];
   readonly answers: { workerId: string; answer: CallAnswer }[] = [];
   isLeft = false;
+  /** What it says when it is asked where batches are. */
+  places: BatchPlaces = { places: new Map() };
   #handlers!: RunnerHandlers;
   #waiting: (() => void) | undefined;
 
@@ -35,6 +38,7 @@ export class ScriptedBroker implements Broker {
         this.answers.push({ workerId, answer });
         this.#waiting?.();
       },
+      locate: async () => this.places,
       close: async () => {
         this.isLeft = true;
       },

@@ -2,6 +2,7 @@ import { executeHere, LocalCalls } from "./local-calls.ts";
 import * as rules from "./options.ts";
 import { Queue } from "./queue.ts";
 import { type Call, DEFAULT_WINDOW_CALLS, type RunnerSession, type TaskRunner } from "./task-runner.ts";
+import type { CallSurvey } from "./why-open.ts";
 
 export interface ConcurrentTaskRunnerOptions {
   /**
@@ -61,6 +62,10 @@ export class ConcurrentSession implements RunnerSession {
   /** As many again as may run: one that ends has the next behind it. */
   windowFor(): number {
     return Math.min(2 * this.#maxConcurrency, DEFAULT_WINDOW_CALLS);
+  }
+
+  async survey(): Promise<CallSurvey> {
+    return this.#calls.survey(this.#queue);
   }
 
   async close(): Promise<void> {}

@@ -19,6 +19,7 @@ const CLASSES: Record<string, () => errors.MillraceError> = {
   LimitExceededError: () => new errors.LimitExceededError("db", 3, 2),
   LimitTimeoutError: () => new errors.LimitTimeoutError(["db"], 5),
   ResultStoreError: () => new errors.ResultStoreError("/srv/results", "written", new Error("EACCES")),
+  LostRunError: () => new errors.LostRunError(["run-0"]),
   WaitTimeoutError: () => new errors.WaitTimeoutError(1, 2),
   NothingToMapError: () => new errors.NothingToMapError("load"),
   MapLengthError: () => new errors.MapLengthError("load", [1, 2]),
@@ -34,7 +35,7 @@ const CLASSES: Record<string, () => errors.MillraceError> = {
   RedisUnsuitableError: () => new errors.RedisUnsuitableError("too old"),
   SignatureError: () => new errors.SignatureError("{millrace:app}:inbox:w", "unsigned"),
   RedisServerError: () => new errors.RedisServerError("not found"),
-  NoWorkersError: () => new errors.NoWorkersError("default", 5),
+  NoWorkersError: () => new errors.NoWorkersError({ queue: "default", seconds: 5, calls: 3 }),
   WorkerStartError: () => new errors.WorkerStartError("exited"),
   WorkerLostError: () => new errors.WorkerLostError("killed"),
 };
@@ -98,8 +99,9 @@ describe("messages", () => {
   });
 
   test("workers of another secret: that there are some, and where secrets are given", () => {
-    expect(new errors.NoWorkersError("default", 5, 2).message).toMatch(
-      /that has the secret of this flow, got 2 with another, .* MILLRACE_SECRET .* --secret-file/,
+    const facts = { queue: "default", seconds: 5, calls: 1, strangers: 2 };
+    expect(new errors.NoWorkersError(facts).message).toMatch(
+      /Of 2 workers there the secret is another, .* MILLRACE_SECRET .* --secret-file/,
     );
   });
 

@@ -138,6 +138,17 @@ export class SelfDependencyError extends MillraceError {
   }
 }
 
+/** Task runs that nobody holds and that nothing will end: the flow run would wait for ever. A bug of Millrace. */
+export class LostRunError extends MillraceError {
+  readonly code = "ERR_LOST_RUN";
+  constructor(taskRunIds: readonly string[]) {
+    super(
+      `Expected every task run that is not final to have a holder or a reason to wait, got none for ` +
+        `${taskRunIds.join(", ")}. This is a bug of Millrace: please report it, with the lines of the log before this one.`,
+    );
+  }
+}
+
 /** Runs that were waited for were not final in time. */
 export class WaitTimeoutError extends MillraceError {
   readonly code = "ERR_WAIT_TIMEOUT";
@@ -352,19 +363,49 @@ export class RedisServerError extends MillraceError {
 /** Calls wait, and no worker has served their queue for the set time. */
 export class NoWorkersError extends MillraceError {
   readonly code = "ERR_NO_WORKERS";
-  /** @param strangers workers of the queue that have another secret than the flow. Default: 0 */
-  constructor(queue: string, seconds: number, strangers = 0) {
+  constructor({ queue, seconds, calls, command, elsewhere = [], strangers = 0 }: NoWorkersFacts) {
+    const others = elsewhere
+      .slice(0, MOST_QUEUES)
+      .map((live) => `queue "${live.queue}" of namespace "${live.namespace}" (${live.workers})`);
+    if (elsewhere.length > MOST_QUEUES) others.push(`${elsewhere.length - MOST_QUEUES} more queues`);
+    const living =
+      command === undefined
+        ? ""
+        : others.length > 0
+          ? ` Workers serve ${others.join(", ")}.`
+          : " No other queue has workers.";
+    const start = command === undefined ? "Start one" : `Start one with \`${command}\` in the project's root`;
+    const secret =
+      strangers === 0
+        ? ""
+        : ` Of ${strangers} ${strangers === 1 ? "worker" : "workers"} there the secret is another, or one of both has none: give flows and ` +
+          "workers the same, as MILLRACE_SECRET or the option `secret` here, as MILLRACE_SECRET or --secret-file there.";
     super(
-      strangers > 0
-        ? `Expected a worker for queue "${queue}" within ${seconds} s that has the secret of this flow, got ${strangers} ` +
-            `with another, or one of both has none. Give flows and workers the same secret: MILLRACE_SECRET or the option ` +
-            `\`secret\` here, MILLRACE_SECRET or --secret-file there.`
-        : `Expected a worker for queue "${queue}" within ${seconds} s, got none. Start one with ` +
-            `\`millrace worker --redis URL\` in the project's root (same namespace, same queue), or raise ` +
-            `\`noWorkersTimeoutSeconds\`.`,
+      `Expected a worker for queue "${queue}" within ${seconds} s, got none; ${calls} ${calls === 1 ? "call waits" : "calls wait"} there.${secret}${living} ` +
+        `${start}, or raise \`noWorkersTimeoutSeconds\`.`,
     );
   }
 }
+
+export interface NoWorkersFacts {
+  readonly queue: string;
+  readonly seconds: number;
+  /** How many calls wait. */
+  readonly calls: number;
+  /** Workers of the queue that have another secret than the flow. Default: none. */
+  readonly strangers?: number;
+  /** What starts a worker; undefined where that is not for a command to do. */
+  readonly command?: string;
+  /** Queues that workers serve: one of them may be meant. */
+  readonly elsewhere?: readonly {
+    readonly namespace: string;
+    readonly queue: string;
+    readonly workers: number;
+  }[];
+}
+
+/** So many queues are named: enough to see a typing mistake. */
+const MOST_QUEUES = 5;
 
 /** A worker process or thread did not become ready, or ended before it did. */
 export class WorkerStartError extends MillraceError {

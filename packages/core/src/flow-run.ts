@@ -10,6 +10,8 @@ import { flowVersion } from "./flow-version.ts";
 import { callHooks, type FlowRunInfo, type Hook } from "./hooks.ts";
 import { loadValues } from "./inputs.ts";
 import { processLogger } from "./logger.ts";
+import { type OpenRun, openRun, visitOpenRuns } from "./open-runs.ts";
+import { ProgressWatch } from "./progress-watch.ts";
 import { runKey, storedForm } from "./result-cache.ts";
 import { runError } from "./run-error.ts";
 import { processEvents, type RunEventSink, summaryOf } from "./run-events.ts";
@@ -47,6 +49,8 @@ export class FlowRun<R> {
   #attempt = 0;
   #state: State;
   readonly #final: Promise<State>;
+  /** Of the attempt that is under way. */
+  #scope: RunScope | undefined;
 
   /** @internal */
   constructor(definition: FlowDefinition, parameters: unknown, caller: FlowCaller) {
@@ -109,6 +113,23 @@ export class FlowRun<R> {
     return this.#final;
   }
 
+  /**
+   * The task runs that are not final at this moment, in the order in which they were made, each with who holds it or what
+   * it waits for: also those that task runs and subflows have made. Each look costs time and memory for every such run, and
+   * a few round trips to Redis; nothing is noted for it while the flow runs. Never rejects.
+   */
+  async openRuns(): Promise<readonly OpenRun[]> {
+    const open: OpenRun[] = [];
+    const subflows: Subflow[] = [];
+    if (this.#scope !== undefined)
+      await visitOpenRuns(this.#scope, (run, why) => {
+        open.push(openRun(run, why));
+        if (run instanceof Subflow) subflows.push(run);
+      });
+    for (const { run } of subflows) open.push(...(await run.openRuns()));
+    return open;
+  }
+
   // ---- The life of a run -----------------------------------------------------------------------------------------
 
   async #run(): Promise<State> {
@@ -167,7 +188,7 @@ export class FlowRun<R> {
   }
 
   async #openAndAttempt(): Promise<State> {
-    const session = await this.#definition.taskRunner.open();
+    const session = await this.#definition.taskRunner.open({ flowRunId: this.id, flowName: this.flowName });
     try {
       const services = servicesFor(this.#definition, this.#caller.parent?.owner.services, session);
       const final = await this.#attempts(session, services);
@@ -192,7 +213,12 @@ export class FlowRun<R> {
       positions?.startAttempt();
       this.#enter(new State("RUNNING", this.#attempt > 1 ? { name: "Retrying" } : {}));
       if (this.#attempt === 1) await this.#callHooks(this.#definition.onRunning);
-      const final = await attemptFlow(this.#definition, new FlowContext(facts, this.#attempt), signal);
+      const context = new FlowContext(facts, this.#attempt);
+      this.#scope = context.scope();
+      const watch = new ProgressWatch(this.#scope, () => this.#logger());
+      const final = await attemptFlow(this.#definition, context, signal);
+      watch.stop();
+      this.#scope = undefined;
       if (!final.isFailed() || this.#attempt > retries || signal.aborted) return final;
       this.#logger().warn({ err: final.data, retryDelaySeconds }, "flow run failed, will be tried again");
       if (retryDelaySeconds > 0) {

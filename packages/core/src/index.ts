@@ -24,6 +24,7 @@ export { isLimit, type Limit, type Limiter, type SlotRequest, type Slots } from 
 export { getRunLogger, type LogDestination, type Logger, logTo, setLogLevel } from "./logger.ts";
 export { Unmapped, unmapped } from "./map.ts";
 export { MemoryResultStore } from "./memory-result-store.ts";
+export type { OpenRun } from "./open-runs.ts";
 export { registerError, registerType } from "./registered-types.ts";
 export type { Claim, ResultStore, StoredResult } from "./result-store.ts";
 export {
@@ -43,6 +44,7 @@ export { type Task, task } from "./task.ts";
 export type { CacheKeyFn, RetryCondition } from "./task-definition.ts";
 export { taskInputHash } from "./task-input-hash.ts";
 export type { TaskCallOptions, TaskOptions } from "./task-options.ts";
-export type { Call, Outcome, RunnerSession, TaskRunner, UpstreamRun } from "./task-runner.ts";
+export type { Call, Outcome, RunnerSession, SessionOwner, TaskRunner, UpstreamRun } from "./task-runner.ts";
 export type { ArgumentsOrFutures, OrFuture, Resolved } from "./types.ts";
 export { asCompleted, type WaitOptions, type WaitResult, wait } from "./waiting.ts";
+export type { CallPlace, CallSurvey, NestedRun, Step, WhyOpen } from "./why-open.ts";

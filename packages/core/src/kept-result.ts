@@ -23,13 +23,21 @@ export class KeptResult {
     this.#logger = logger;
   }
 
-  /** The cached value of an equal call, still encoded. Undefined when this run is to make it. Never rejects. */
-  async find(info: TaskRunInfo, signal: AbortSignal): Promise<{ readonly value: EncodedValue } | undefined> {
+  /**
+   * The cached value of an equal call, still encoded. Undefined when this run is to make it. Never rejects.
+   *
+   * @param onWait told when another run may be making it
+   */
+  async find(
+    info: TaskRunInfo,
+    signal: AbortSignal,
+    onWait: () => void,
+  ): Promise<{ readonly value: EncodedValue } | undefined> {
     try {
       const key = await this.#task.cacheKeyFn?.(info, info.parameters as never);
       if (key === null || key === undefined) return undefined;
       const refresh = this.#task.refreshCache ?? readSettings().refreshCache;
-      const found = await CacheEntry.open(this.#store, String(key), refresh, signal);
+      const found = await CacheEntry.open(this.#store, String(key), { refresh, signal, onWait });
       if ("hit" in found) return { value: new EncodedValue(found.hit.value) };
       this.#entry = found.entry;
     } catch (error) {

@@ -1,8 +1,10 @@
 import { runAttempt } from "./attempt.ts";
 import { replaceFutures } from "./dependencies.ts";
 import type { Limiter, SlotRequest, Slots } from "./limiter.ts";
+import type { Queue } from "./queue.ts";
 import type { RunningAttempt } from "./running-attempt.ts";
 import type { Call, RunnerSession } from "./task-runner.ts";
+import type { CallSurvey } from "./why-open.ts";
 
 /** The calls of a session that executes in this process: those that run, and those that are to end before they start. */
 export class LocalCalls {
@@ -22,6 +24,25 @@ export class LocalCalls {
 
   isDropped(call: Call): boolean {
     return this.#dropped.size > 0 && this.#dropped.delete(call);
+  }
+
+  /** @param queued the calls that have not begun, in order */
+  survey(queued: Queue<Call>): CallSurvey {
+    let ahead: Map<object, number> | undefined;
+    const indexed = () => {
+      const positions = new Map<object, number>();
+      for (const call of queued) positions.set(call, positions.size);
+      return positions;
+    };
+    return {
+      placeOf: (call) => {
+        if (this.#running.has(call as Call)) return { type: "runs-here" };
+        ahead ??= indexed();
+        const position = ahead.get(call);
+        return position === undefined ? undefined : { type: "awaits-turn", ahead: position };
+      },
+      scopeIn: (call) => this.#running.get(call as Call)?.scope,
+    };
   }
 
   started(call: Call, attempt: RunningAttempt): void {

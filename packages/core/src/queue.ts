@@ -19,6 +19,10 @@ export class Queue<T> {
     return (behind < 0 ? this.#front.at(-1 - index) : this.#items[this.#head + behind]) as T;
   }
 
+  *[Symbol.iterator](): Iterator<T> {
+    for (let index = 0; index < this.size; index++) yield this.at(index);
+  }
+
   shift(): T | undefined {
     if (this.#front.length > 0) return this.#front.pop();
     if (this.#head === this.#items.length) return undefined;

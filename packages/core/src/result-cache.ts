@@ -10,6 +10,14 @@ export const runKey = (runId: string): string => `run:${runId}`;
 /** What a look into the cache gives: a result, or the right and the duty to make one. */
 export type Lookup = { readonly hit: StoredResult } | { readonly entry: CacheEntry };
 
+export interface LookupOptions {
+  /** true: what is there counts for nothing. */
+  readonly refresh: boolean;
+  readonly signal: AbortSignal;
+  /** Told when another may be computing the result. */
+  readonly onWait: () => void;
+}
+
 /** Computations of this process that others wait for: one waits in the store for all of them. */
 const flights = new WeakMap<ResultStore, Map<string, Promise<StoredResult | undefined>>>();
 
@@ -22,11 +30,9 @@ export class CacheEntry {
   readonly #claim: Claim | undefined;
   readonly #land: (result: StoredResult | undefined) => void;
 
-  /**
-   * @param refresh true: what is there counts for nothing
-   * @throws what the store throws, and signal.reason when the signal fires while another computes
-   */
-  static async open(store: ResultStore, key: string, refresh: boolean, signal: AbortSignal): Promise<Lookup> {
+  /** @throws what the store throws, and signal.reason when the signal fires while another computes */
+  static async open(store: ResultStore, key: string, options: LookupOptions): Promise<Lookup> {
+    const { refresh, signal, onWait } = options;
     const storeKey = cacheKey(key);
     if (refresh) return { entry: new CacheEntry(store, storeKey, undefined, ignore) };
     let ours = flights.get(store);
@@ -35,6 +41,7 @@ export class CacheEntry {
       flights.set(store, ours);
     }
     for (let flight = ours.get(key); flight !== undefined; flight = ours.get(key)) {
+      onWait();
       const hit = await orAborted(flight, signal);
       if (hit !== undefined) return { hit };
     }
@@ -47,17 +54,23 @@ export class CacheEntry {
     });
     ours.set(key, flight);
     try {
-      return await CacheEntry.#open(store, storeKey, land, signal);
+      return await CacheEntry.#open(store, storeKey, land, options);
     } catch (error) {
       land(undefined);
       throw error;
     }
   }
 
-  static async #open(store: ResultStore, key: string, land: Land, signal: AbortSignal): Promise<Lookup> {
+  static async #open(
+    store: ResultStore,
+    key: string,
+    land: Land,
+    { signal, onWait }: LookupOptions,
+  ): Promise<Lookup> {
     let hit = await store.read(key);
     let claim: Claim | undefined;
     if (hit === undefined) {
+      onWait(); // Not for long, when nobody else has the claim.
       claim = await store.claim(key, signal);
       // Whoever had the claim before may have written it.
       hit = await store.read(key).catch(async (error) => {

@@ -1,7 +1,9 @@
 import type { RunPositions } from "./run-positions.ts";
 import type { RunServices } from "./run-services.ts";
+import type { State } from "./state.ts";
 import { Tally } from "./tally.ts";
 import type { CallScope, RunnerSession } from "./task-runner.ts";
+import type { CallSurvey, WhyOpen } from "./why-open.ts";
 
 /** What a scope hands down to the runs made in it: from its flow run, or from the task run whose function makes them. */
 export interface ScopeOwner {
@@ -22,8 +24,13 @@ export interface ScopeOwner {
 export interface ScopeMember {
   openedBefore: ScopeMember | undefined;
   openedAfter: ScopeMember | undefined;
+  readonly taskRunId: string;
+  readonly taskRunName: string;
   /** Ends it early, soon. Without effect on one that is final. */
   cancel(message: string): void;
+  state(): State;
+  isFinal(): boolean;
+  whyOpen(survey: CallSurvey): WhyOpen;
 }
 
 /**
@@ -97,9 +104,19 @@ export class RunScope implements CallScope {
   cancel(message: string): void {
     this.ended = true;
     this.cancelMessage = message;
+    for (const run of this.open()) run.cancel(message);
+  }
+
+  /** The runs that are not final, or of which not everybody knows it yet; the oldest first. */
+  open(): readonly ScopeMember[] {
     const open: ScopeMember[] = [];
     for (let run = this.#lastOpened; run !== undefined; run = run.openedBefore) open.push(run);
-    for (const run of open.reverse()) run.cancel(message);
+    return open.reverse();
+  }
+
+  /** Grows with every run that is made here, and every one that ends. */
+  get progress(): number {
+    return 2 * this.tally.total + this.#open;
   }
 
   /** Resolves when no run made here is unfinished; from that moment on, none can be made. */

@@ -1,6 +1,7 @@
 import type { AttemptContext } from "./attempt.ts";
 import { CancelledRunError, RunTimeoutError } from "./errors.ts";
 import { resolveReturned } from "./final-state.ts";
+import type { RunScope } from "./run-scope.ts";
 import type { Outcome } from "./task-runner.ts";
 
 /** An attempt whose function has not ended yet. */
@@ -31,6 +32,11 @@ export class RunningAttempt {
       this.#timer = setTimeout(() => void this.#interrupt({ type: "timed-out", error }, error), leftMs);
     }
     this.functionEnded = this.#follow(returned);
+  }
+
+  /** The runs that the function has made; undefined when it has made none. */
+  get scope(): RunScope | undefined {
+    return this.#context.hasScope ? this.#context.scope() : undefined;
   }
 
   /** Ends the attempt as cancelled: its signal fires, and the runs that it has made are cancelled. */

@@ -1,6 +1,7 @@
 import { executeHere, LocalCalls } from "./local-calls.ts";
 import { Queue } from "./queue.ts";
 import type { Call, RunnerSession, TaskRunner } from "./task-runner.ts";
+import type { CallSurvey } from "./why-open.ts";
 
 /**
  * Runs calls one at a time on the event loop of this process, in the order in which they become ready. Beside a call
@@ -33,6 +34,10 @@ class SequentialSession implements RunnerSession {
   /** One runs, and one waits. */
   windowFor(): number {
     return 2;
+  }
+
+  async survey(): Promise<CallSurvey> {
+    return this.#calls.survey(this.#queue);
   }
 
   async close(): Promise<void> {}

@@ -2,7 +2,9 @@ import type { FlowRun } from "./flow-run.ts";
 import type { StateSummary } from "./run-events.ts";
 import type { PositionedRun } from "./run-positions.ts";
 import type { RunScope, ScopeMember } from "./run-scope.ts";
+import type { State } from "./state.ts";
 import type { FinalKind } from "./tally.ts";
+import type { WhyOpen } from "./why-open.ts";
 
 /**
  * The task run that stands for a flow run among the runs of its parent: it has a number of theirs, mirrors the states
@@ -31,8 +33,24 @@ export class Subflow implements ScopeMember, PositionedRun {
     return `${this.#parent.id}-${this.number}`;
   }
 
+  get taskRunName(): string {
+    return `${this.run.flowName}-${this.number}`;
+  }
+
   cancel(message: string): void {
     void this.run.cancel(message);
+  }
+
+  state(): State {
+    return this.run.state;
+  }
+
+  isFinal(): boolean {
+    return this.run.state.isFinal();
+  }
+
+  whyOpen(): WhyOpen {
+    return { type: "subflow", flowRunId: this.run.id, flowRunState: this.run.state.name };
   }
 
   finalKind(): FinalKind | undefined {

@@ -15,6 +15,7 @@ import type { RetryCondition, TaskDefinition } from "./task-definition.ts";
 import { nameOf, taskRunInfo } from "./task-run-info.ts";
 import type { Call, Outcome } from "./task-runner.ts";
 import { missingIn } from "./upstream.ts";
+import type { CallSurvey, Step, WhyOpen } from "./why-open.ts";
 
 /**
  * One task run, and the loop that takes it through its states: wait for inputs, look into the cache, wait for a slot,
@@ -150,11 +151,13 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
     } else {
       const loading = hasInputs ? loadValues(upstream?.[0]?.futures ?? [], this.scope.session) : undefined;
       if (loading === undefined) this.prepareOrBegin();
-      else
+      else {
+        this.extra().step = "loads-inputs";
         loading.then(
           () => this.isFinal() || this.prepareOrBegin(),
           (error) => this.isFinal() || this.threw(error, false),
         );
+      }
     }
   }
 
@@ -166,6 +169,7 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
   /** What needs the inputs' values: the run's name, and a look into the cache. */
   private async prepare(): Promise<void> {
     try {
+      this.extra().step = "loads-inputs";
       const loading = loadInputs(this);
       if (loading !== undefined) await loading;
       if (this.isFinal()) return;
@@ -175,7 +179,12 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
       return this.threw(error, false);
     }
     if (this.task.cacheKeyFn !== undefined) {
-      const hit = await this.keptResult().find(this.info(), this.interruption().signal);
+      const extra = this.extra();
+      extra.step = "reads-cache";
+      const onWait = () => {
+        extra.step = "awaits-cached-result";
+      };
+      const hit = await this.keptResult().find(this.info(), this.interruption().signal, onWait);
       if (this.isFinal()) return this.extras?.kept?.abandon();
       if (hit !== undefined) return this.finish("COMPLETED", hit.value, "", "Cached");
     }
@@ -216,6 +225,7 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
   // ---- The loop --------------------------------------------------------------------------------------------------
 
   private execute(): void {
+    if (this.extras !== undefined) this.extras.step = undefined;
     this.attempt++;
     this.enter("RUNNING", this.attempt > 1 ? "Retrying" : undefined);
     this.callHooks(this.task.onRunning);
@@ -250,6 +260,7 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
     const { persistResult = this.scope.owner.services.persistResult } = this.task;
     if (!persistResult && this.extras?.kept === undefined) this.finish("COMPLETED", value, message, name);
     else {
+      this.extra().step = "keeps-result";
       const kept = this.keptResult().keep(this.info(), value, persistResult);
       void kept.then(() => {
         if (!this.isFinal()) this.finish("COMPLETED", value, message, name);
@@ -277,6 +288,7 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
     else if (retryConditionFn === undefined) this.retry(delayMs, error);
     else {
       const failed = new State("FAILED", { ...(name !== undefined && { name }), message, data: error });
+      this.extra().step = "asks-retry";
       void this.isRetryWanted(retryConditionFn, failed).then((isWanted) => {
         if (this.isFinal()) return; // It was cancelled meanwhile.
         if (isWanted) this.retry(delayMs, error);
@@ -300,6 +312,7 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
     if (delayMs === 0) this.beginAttempt();
     else {
       this.enter("SCHEDULED", "AwaitingRetry");
+      this.extra().retryAt = Date.now() + delayMs;
       this.extra().retryTimer = setTimeout(() => this.beginAttempt(), delayMs);
     }
   }
@@ -350,6 +363,24 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
   }
 
   // ---- What others learn -----------------------------------------------------------------------------------------
+
+  /** Why it is not final, as this process sees it. Computed when somebody asks: nothing is noted for it on the usual way. */
+  whyOpen(survey: CallSurvey): WhyOpen {
+    const { waitingFor, upstream = [], extras } = this;
+    if (this.type === "RUNNING" && this.settledAttempt < this.attempt)
+      return survey.placeOf(this) ?? { type: "unknown" };
+    if (waitingFor > 0) {
+      const open = upstream.flatMap(({ futures }) => futures.filter(({ run }) => !run.isFinal()));
+      if (open.length === 0) return { type: "unknown" }; // It was not told of their ends.
+      return { type: "awaits-runs", taskRunIds: [...new Set(open.map(({ taskRunId }) => taskRunId))] };
+    }
+    if (this.type === "SCHEDULED" && extras?.retryAt !== undefined)
+      return { type: "awaits-retry", until: extras.retryAt };
+    if (this.stateName === "AwaitingConcurrencySlot")
+      return { type: "awaits-slot", limits: this.neededLimits() };
+    if (extras?.step === "awaits-cached-result") return { type: "awaits-cached-result" };
+    return extras?.step === undefined ? { type: "unknown" } : { type: "prepares", step: extras.step };
+  }
 
   protected override enter(type: StateType, name?: string, message?: string): void {
     super.enter(type, name, message);
@@ -411,6 +442,10 @@ interface Extras {
   /** Ends what the run waits for before its attempt. */
   interruption?: AbortController;
   retryTimer?: NodeJS.Timeout;
+  /** When that fires. */
+  retryAt?: number;
+  /** What is done for the run while nobody executes it, when that takes time. */
+  step?: Step | undefined;
   /** Set once somebody asked for the end of the run. */
   cancelMessage?: string;
 }

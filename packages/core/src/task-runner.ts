@@ -3,6 +3,7 @@ import type { DistantValue } from "./distant-value.ts";
 import type { ScopeOwner } from "./run-scope.ts";
 import type { SessionServices } from "./run-services.ts";
 import type { TaskDefinition } from "./task-definition.ts";
+import type { CallSurvey } from "./why-open.ts";
 
 /**
  * Decides where calls are executed. An instance is only configuration: every flow run opens a session of its own, so
@@ -11,7 +12,13 @@ import type { TaskDefinition } from "./task-definition.ts";
 export interface TaskRunner {
   readonly name: string;
   /** Gets ready to execute calls. Rejects with a MillraceError when it cannot. */
-  open(): Promise<RunnerSession>;
+  open(flowRun: SessionOwner): Promise<RunnerSession>;
+}
+
+/** The flow run for which a session is opened, for those who look at who uses a cluster. */
+export interface SessionOwner {
+  readonly flowRunId: string;
+  readonly flowName: string;
 }
 
 /** Calls of a runner that does not say: enough that the cost of an event loop's turn is shared by many. */
@@ -49,6 +56,11 @@ export interface RunnerSession extends SessionServices {
    * submits so many ahead. 1 or more. Left out: DEFAULT_WINDOW_CALLS.
    */
   windowFor?(task: TaskDefinition): number;
+  /**
+   * Looks at where the calls are that it was given and that have not settled, for those who ask why a run is not final. Costs
+   * nothing until it is called. Never rejects. Left out: the runner has them, and does not say more.
+   */
+  survey?(): Promise<CallSurvey>;
   /** Ends the session, when every submitted call has settled. Never rejects; safe to call twice. */
   close(): Promise<void>;
 }

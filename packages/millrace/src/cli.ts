@@ -10,6 +10,7 @@ import { asSecret, findProjectRoot, toModulePath } from "@millrace/core/internal
 import { projectName } from "@millrace/runner-distributed";
 import { DEFAULT_CALLS_PER_THREAD, startWorkerProcess } from "@millrace/worker";
 import { Command, InvalidArgumentError } from "commander";
+import { statusReport } from "./status-report.ts";
 
 interface WorkerFlags {
   readonly redis?: string;
@@ -91,6 +92,16 @@ withNamespace(limit.command("list"))
     }),
   );
 
+withNamespace(program.command("status"))
+  .description("Show who uses a namespace: its queues, workers and flow runs, and what is wrong with them.")
+  .option("--json", "as one JSON object, for programs")
+  .action((flags: NamespaceFlags & { json?: boolean }) =>
+    withBroker(flags, async (broker) => {
+      const status = await broker.status();
+      console.log(flags.json === true ? JSON.stringify(status, null, 2) : statusReport(status, Date.now()));
+    }),
+  );
+
 interface NamespaceFlags {
   readonly redis?: string;
   readonly root: string;
@@ -112,6 +123,7 @@ async function withBroker(
   const broker = await BullMqBroker.connect({
     redisUrl: redisUrlOf(flags),
     namespace: flags.namespace ?? projectName(flags.root),
+    secret: readSettings().secret,
   });
   try {
     await body(broker);

@@ -3,11 +3,13 @@ import { basename, join } from "node:path";
 import { type Broker, DEFAULT_QUEUE } from "@millrace/broker";
 import {
   type Call,
+  type CallSurvey,
   InvalidOptionError,
   type Limiter,
   type ResultStore,
   type RunnerSession,
   readSettings,
+  type SessionOwner,
   type SessionServices,
   type TaskRunner,
   type UpstreamRun,
@@ -95,7 +97,7 @@ export class DistributedTaskRunner implements TaskRunner {
     this.#options = options;
   }
 
-  async open(): Promise<RunnerSession> {
+  async open(owner: SessionOwner): Promise<RunnerSession> {
     const ambient = this.#isElsewhere() ? undefined : ambientSession();
     if (ambient !== undefined) return ambient;
     const { broker, brokerOf, leave, services } = await this.#reachCluster();
@@ -108,6 +110,7 @@ export class DistributedTaskRunner implements TaskRunner {
         queue,
         noWorkersTimeoutSeconds,
         batchMs,
+        owner,
         ...(brokerOf !== undefined && { brokerOf }),
       });
       await lanes.open();
@@ -207,6 +210,10 @@ class DistributedSession implements RunnerSession {
 
   windowFor(task: TaskDefinition): number {
     return this.#lanes.windowFor(task);
+  }
+
+  survey(): Promise<CallSurvey> {
+    return this.#lanes.survey();
   }
 
   close(): Promise<void> {

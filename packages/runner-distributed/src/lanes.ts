@@ -1,5 +1,5 @@
-import { type Broker, Dispatcher } from "@millrace/broker";
-import type { Call, UpstreamRun } from "@millrace/core";
+import { type Broker, Dispatcher, surveyOf } from "@millrace/broker";
+import type { Call, CallSurvey, SessionOwner, UpstreamRun } from "@millrace/core";
 import type { DistantValue, TaskDefinition } from "@millrace/core/internal";
 
 export interface LanesOptions {
@@ -10,6 +10,8 @@ export interface LanesOptions {
   readonly brokerOf?: (queue: string) => Broker;
   readonly noWorkersTimeoutSeconds: number;
   readonly batchMs: number | undefined;
+  /** The flow run. */
+  readonly owner: SessionOwner;
 }
 
 /** The dispatchers of one flow run: one for each queue that its tasks name. */
@@ -17,6 +19,8 @@ export class Lanes {
   readonly #options: LanesOptions;
   #main!: Dispatcher;
   readonly #others = new Map<string, Promise<Dispatcher>>();
+  /** Those of them that are open. */
+  readonly #opened = new Map<string, Dispatcher>();
 
   constructor(options: LanesOptions) {
     this.#options = options;
@@ -61,6 +65,17 @@ export class Lanes {
     return this.#main.windowFor(task);
   }
 
+  /** @see RunnerSession.survey */
+  async survey(): Promise<CallSurvey> {
+    const lanes = [this.#main, ...this.#opened.values()];
+    const surveys = await Promise.all(lanes.map(async (lane) => [lane, await lane.survey()] as const));
+    return surveyOf(new Map(surveys), (call) =>
+      this.#otherFor(call) === undefined || this.#opened.has(call.task.queue as string)
+        ? undefined
+        : call.task.queue,
+    );
+  }
+
   async close(): Promise<void> {
     await this.#main.close();
     for (const lane of this.#others.values()) await lane.then((open) => open.close()).catch(() => {});
@@ -78,15 +93,20 @@ export class Lanes {
     if (lane === undefined) {
       lane = this.#start(this.#options.brokerOf?.(queue) as Broker, queue);
       this.#others.set(queue, lane);
+      lane.then(
+        (open) => this.#opened.set(queue, open),
+        () => {}, // Its calls crash.
+      );
     }
     return lane;
   }
 
   #start(broker: Broker, queue: string): Promise<Dispatcher> {
-    const { noWorkersTimeoutSeconds, batchMs, brokerOf } = this.#options;
+    const { noWorkersTimeoutSeconds, batchMs, brokerOf, owner } = this.#options;
     const laneOf = (other: string) => this.#laneOf(other);
     return Dispatcher.start(broker, {
       queue,
+      owner,
       noWorkersTimeoutSeconds,
       batchMs,
       ...(brokerOf !== undefined && { laneOf }),

@@ -93,7 +93,7 @@ export class RedisHost implements ClusterHost {
   async close(): Promise<void> {
     dismiss(this.#processes);
     // A private server takes its data with it; elsewhere nothing may stay behind.
-    if (this.#server === undefined) await this.broker.deleteNamespace().catch(ignore);
+    if (this.#server === undefined) await this.broker.deleteNamespace();
     await this.broker.close();
     await this.#server?.close();
   }

@@ -49,6 +49,9 @@ export interface Executor {
   idle(): Promise<void>;
   /** Resolves when no call computes, or could: those that wait for something may. */
   quiet(): Promise<void>;
-  /** Ends at once, whatever runs: calls that have not ended are reported as `lost`. Never rejects; safe to call twice. */
+  /**
+   * Ends at once, whatever runs. Calls that have not ended are reported as `lost`, once nothing of them runs here any
+   * more; none is blamed for it. Never rejects; safe to call twice.
+   */
   close(): Promise<void>;
 }

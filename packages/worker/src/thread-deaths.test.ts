@@ -141,7 +141,7 @@ describe("a call that does not let its thread go", () => {
     expect(await blocked.outcomes).toEqual([{ kind: "returned", value: "blocked" }]);
   });
 
-  test("is ended with its thread when the executor closes", async () => {
+  test("is ended with its thread when the executor closes, and reported as lost", async () => {
     await start(1);
     const execution = execute(["block", gate.path("x")]);
     await gate.started([gate.path("x")]);

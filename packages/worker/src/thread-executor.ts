@@ -160,9 +160,13 @@ export class ThreadExecutor implements Executor {
     this.#isClosed = true;
     clearTimeout(this.#stuckTimer);
     this.#starts?.stop();
-    for (const execution of [...this.#executions.values()]) this.#lose(execution);
     this.#changed.fire();
     await this.#threads.close();
+    // Only now: elsewhere they must not run beside what still ran here.
+    const left = [...this.#executions.values()].flatMap(({ calls }) => [...calls.values()]);
+    this.#endHere(left.filter(isCancelled), "cancelled");
+    this.#endHere(left, "lost");
+    this.#executions.clear();
   }
 
   // ---- Out -------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 import { encode } from "@millrace/core/internal";
 import type { FromWorkerProcess, ToWorkerProcess } from "./nanny-protocol.ts";
-import { startWorkerProcess, type WorkerProcess } from "./worker-process.ts";
+import { STOP_SIGNALS, startWorkerProcess, type WorkerProcess } from "./worker-process.ts";
 
 /**
  * The process that a nanny starts. It waits for its options, works until it is told to stop, and ends at once when
@@ -11,6 +11,9 @@ let running: WorkerProcess | undefined;
 
 // Loaded while the options are on their way, which takes as long as a Redis server needs to start. Who needs them sees the errors.
 for (const library of ["@millrace/broker/bullmq", "piscina"]) import(library).catch(() => {});
+
+// Ctrl-C goes to the whole program: its own process decides what becomes of the workers. See WorkerProcessOptions.
+for (const signal of STOP_SIGNALS) process.on(signal, () => {});
 
 /** How long the last wishes of a dead owner may take. */
 const FAREWELL_MS = 2_000;
@@ -28,7 +31,7 @@ process.on("message", async (message: ToWorkerProcess) => {
     return;
   }
   try {
-    running = await startWorkerProcess(message.options);
+    running = await startWorkerProcess({ ...message.options, stopsOnSignals: false });
   } catch (error) {
     await tell({ type: "failed", error: Buffer.from(encode(error)).toString("base64") });
     process.exit(1);

@@ -20,8 +20,13 @@ export interface WorkerProcessOptions {
   readonly modules?: readonly string[];
   /** The package.json of the tsx to load TypeScript with. Default: the one the process was started with, or the project's. */
   readonly tsx?: string | undefined;
-  /** How long calls may go on after SIGTERM or SIGINT. */
+  /** How long calls may go on when the worker is to stop. */
   readonly graceSeconds: number;
+  /**
+   * false: signals are left alone, since the process has a nanny that says when to stop. Ctrl-C in a terminal goes to every
+   * process of a program, which may want its workers for a little longer. Default: true.
+   */
+  readonly stopsOnSignals?: boolean;
 }
 
 /** A worker process at work. */
@@ -36,7 +41,7 @@ export interface WorkerProcess {
 
 /**
  * Makes this process a worker: connects to Redis, starts the threads, and stops on the first SIGTERM or SIGINT. A
- * second signal ends the process at once.
+ * second signal ends the process at once, with 143 or 130.
  *
  * @throws BrokerUnavailableError, RedisUnsuitableError, WorkerStartError, InvalidOptionError
  */
@@ -86,12 +91,12 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
     if (isStopping) process.exit(signal === "SIGINT" ? 130 : 143);
     void stop();
   };
-  for (const signal of STOP_SIGNALS) process.on(signal, onSignal);
+  if (options.stopsOnSignals ?? true) for (const signal of STOP_SIGNALS) process.on(signal, onSignal);
   return {
     workerId,
     stopped,
     stop: () => void (isStopping || stop()),
-    deleteNamespace: () => broker.deleteNamespace().catch(() => {}),
+    deleteNamespace: () => broker.deleteNamespace(),
   };
 }
 
@@ -100,4 +105,4 @@ async function connect(options: WorkerProcessOptions): Promise<BullMqBroker> {
   return BullMqBroker.connect(options);
 }
 
-const STOP_SIGNALS = ["SIGTERM", "SIGINT"] as const;
+export const STOP_SIGNALS = ["SIGTERM", "SIGINT"] as const;

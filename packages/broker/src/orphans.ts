@@ -1,0 +1,19 @@
+import type { Keys } from "./keys.ts";
+import type { Redis } from "./redis-connection.ts";
+
+/**
+ * Takes batches out of the queue that nobody has and nobody waits for: the worker that had taken them has died, and so has the
+ * process of their flow, which would have sent their calls again.
+ */
+export async function removeOrphans(redis: Redis, keys: Keys, queueName: string): Promise<void> {
+  const taken = await redis.lrange(keys.active(queueName), 0, -1);
+  await Promise.all(taken.map((batchId) => removeIfOrphan(redis, keys, queueName, batchId)));
+}
+
+async function removeIfOrphan(redis: Redis, keys: Keys, queueName: string, batchId: string): Promise<void> {
+  const runnerId = batchId.slice(0, batchId.lastIndexOf("."));
+  // A lease that is held is renewed, or ends: the next look tells.
+  const living = await redis.exists(keys.lease(queueName, batchId), keys.runnerLease(runnerId));
+  if (living > 0) return;
+  await redis.multi().lrem(keys.active(queueName), 1, batchId).del(keys.job(queueName, batchId)).exec();
+}
