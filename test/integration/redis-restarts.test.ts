@@ -6,8 +6,9 @@ import * as tasks from "../fixtures/tasks.ts";
 import * as values from "../fixtures/value-tasks.ts";
 import { Gate } from "../support/gate.ts";
 import { keepLogs } from "../support/logs.ts";
-import { killPrograms, startWorker } from "../support/processes.ts";
+import { descendantsOf, killPrograms, start, startWorker } from "../support/processes.ts";
 import { RestartableRedis } from "../support/restartable-redis.ts";
+import { until } from "../support/until.ts";
 
 vi.setConfig({ testTimeout: 30_000 });
 keepLogs();
@@ -105,4 +106,26 @@ test("one that is full refuses what it is sent, and everything ends when it has 
     return [(await held).name, await more.results()];
   });
   expect(await run()).toEqual(["a", [1, 2, 3]]);
+});
+
+test("the private one of a local cluster that is killed is started again", async () => {
+  await using gate = await Gate.make();
+  const program = start(process.execPath, [
+    "--import",
+    "tsx",
+    "test/fixtures/private-redis-flow.ts",
+    gate.directory,
+  ]);
+  await gate.waitFor("calls run", (starts) => starts.length >= 1);
+  const servers = await descendantsOf(program.pid, "redis-server");
+  expect(servers).toHaveLength(1);
+  process.kill(servers[0] as number, "SIGKILL");
+  await until("another takes its place", async () => {
+    const [server] = await descendantsOf(program.pid, "redis-server");
+    return server !== undefined && server !== servers[0];
+  });
+  await gate.open();
+  const { code, stdout, stderr } = await program.exited;
+  expect(stderr).toMatch(/the private Redis server died and is started again/);
+  expect({ code, stdout: stdout.trim() }).toEqual({ code: 0, stdout: "a,b,c" });
 });

@@ -1,6 +1,7 @@
 /** Programs that tests start: as a user would from a shell, and never left running. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { inject } from "vitest";
 import { until } from "./until.ts";
 
@@ -120,4 +121,22 @@ function userEnvironment(changes: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
     }
   }
   return environment;
+}
+
+/** The processes of this program that a process has started, or that those have. */
+export async function descendantsOf(pid: number, program: string): Promise<number[]> {
+  const { stdout } = await promisify(execFile)("ps", ["-A", "-o", "pid=,ppid=,comm="]);
+  const rows = stdout
+    .trim()
+    .split("\n")
+    .map((row) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(row) as string[])
+    .map(([, own, parent, name]) => ({ own: Number(own), parent: Number(parent), name: name as string }));
+  const found = new Set([pid]);
+  for (let before = 0; before < found.size; ) {
+    before = found.size;
+    for (const { own, parent } of rows) if (found.has(parent)) found.add(own);
+  }
+  return rows
+    .filter(({ own, name }) => own !== pid && found.has(own) && name.endsWith(program))
+    .map(({ own }) => own);
 }

@@ -2,6 +2,7 @@ import type { ChildProcess } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import type { BullMqBroker } from "@millrace/broker/bullmq";
 import { readSettings } from "@millrace/core";
+import { processLogger } from "@millrace/core/internal";
 import { forkWorkerProcess, Nanny, tsxOf, type WorkerProcessOptions } from "@millrace/worker";
 import {
   CLOSE_GRACE_SECONDS,
@@ -18,7 +19,9 @@ export type RedisPlace = { readonly url: string } | { readonly executable: strin
 export class RedisHost implements ClusterHost {
   readonly description: string;
   readonly broker: BullMqBroker;
-  readonly #server: RedisServer | undefined;
+  /** Its private server. */
+  #server: RedisServer | undefined;
+  #isClosed = false;
   readonly #worker: Omit<WorkerProcessOptions, "workerId">;
   /** Started ahead, for the first workers. */
   readonly #processes: ChildProcess[];
@@ -67,7 +70,25 @@ export class RedisHost implements ClusterHost {
     this.#server = server;
     this.#worker = worker;
     this.#processes = processes;
+    if (server !== undefined) this.#keep(server);
     this.description = `worker processes behind ${server === undefined ? "the named Redis" : "a private redis-server"}`;
+  }
+
+  /** A server that has died is started again in its place. It comes back empty, which runners and workers survive. */
+  #keep(server: RedisServer): void {
+    void server.exited.then(async ({ description }) => {
+      if (this.#isClosed) return;
+      processLogger().warn({ reason: description }, "the private Redis server died and is started again");
+      const { executable, directory } = server;
+      try {
+        this.#server = await startRedisServer({ executable, directory });
+      } catch (error) {
+        processLogger().error({ err: error }, "the private Redis server could not be started again");
+        return; // What waits for it fails when it has been away for too long.
+      }
+      if (this.#isClosed) await this.#server.close();
+      else this.#keep(this.#server);
+    });
   }
 
   async addWorker(): Promise<HostedWorker> {
@@ -91,6 +112,7 @@ export class RedisHost implements ClusterHost {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     dismiss(this.#processes);
     // A private server takes its data with it; elsewhere nothing may stay behind.
     if (this.#server === undefined) await this.broker.deleteNamespace();

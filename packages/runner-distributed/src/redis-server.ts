@@ -8,7 +8,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { accessSync, constants, statSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { constants as osConstants, tmpdir } from "node:os";
 import { delimiter, isAbsolute, join } from "node:path";
@@ -28,12 +28,17 @@ export interface RedisServerOptions {
   readonly closeGraceSeconds?: number;
   /** Where the server's own directory is made. Default: the system's temporary directory. */
   readonly parentDirectory?: string;
+  /** The directory of a server that has gone, whose place this one takes: it has the same URL. Default: a new one. */
+  readonly directory?: string;
 }
 
 export interface RedisServer {
   /** `unix://` and the socket's path as it is, or `redis://127.0.0.1:PORT` when a port was asked for. */
   readonly url: string;
   readonly pid: number;
+  readonly executable: string;
+  /** Its own: it goes with the server. */
+  readonly directory: string;
   /** Settles when the server has gone, whether asked to or not. Never rejects. */
   readonly exited: Promise<RedisServerExit>;
   /** Stops the server and removes its directory. Safe to call again, and after the server died. */
@@ -91,7 +96,7 @@ export async function startRedisServer(options: RedisServerOptions): Promise<Red
   const { executable, port = 0, startTimeoutSeconds = 10, closeGraceSeconds = 5 } = options;
   checkCanStart(executable);
 
-  const directory = await makeDirectory(options.parentDirectory ?? tmpdir());
+  const directory = await makeDirectory(options);
   const socketPath = join(directory, SOCKET_NAME);
   const keeper = spawn(
     "/bin/sh",
@@ -137,7 +142,7 @@ export async function startRedisServer(options: RedisServerOptions): Promise<Red
   // From here on an idle server does not keep a program alive that has nothing else to do.
   for (const handle of [keeper, pipe, keeper.stdout, keeper.stderr]) unref(handle);
   const url = port === 0 ? `unix://${socketPath}` : `redis://127.0.0.1:${port}`;
-  return { url, pid, exited, close };
+  return { url, pid, executable, directory, exited, close };
 }
 
 function checkCanStart(executable: string): void {
@@ -165,7 +170,14 @@ function reasonNotExecutable(path: string): string | undefined {
 }
 
 /** Makes a directory that only this user can enter, in a place where the socket's path is short enough. */
-async function makeDirectory(parent: string): Promise<string> {
+async function makeDirectory({
+  directory,
+  parentDirectory: parent = tmpdir(),
+}: RedisServerOptions): Promise<string> {
+  if (directory !== undefined) {
+    await mkdir(directory, { mode: 0o700 });
+    return directory;
+  }
   const example = join(parent, "millrace-redis-XXXXXX", SOCKET_NAME);
   const fits = Buffer.byteLength(example) <= MAX_SOCKET_PATH_BYTES;
   return mkdtemp(join(fits ? parent : "/tmp", "millrace-redis-"));
