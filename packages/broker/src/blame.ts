@@ -20,7 +20,7 @@ export interface Blame<Call> {
   readonly others: readonly Call[];
 }
 
-/** How often a call that waits for calls of its own is lost before it is suspected: it is rather one of those that kills. */
+/** How often a call is lost before it is suspected that waited, and rather met one that kills: a call of its own, or a suspect. */
 const LOSSES_OF_WAITING = 3;
 
 /**
@@ -34,9 +34,11 @@ export function blame<Call extends LostCall>(calls: readonly Call[]): Blame<Call
   const others: Call[] = [];
   for (const call of calls) {
     const { isAlone, hasStarted, isParked, isAwaitingAnswer, losses } = call;
+    // While it waits, a call that is alone has others beside it, each of which is alone as well.
+    const isRatherInnocent = isAwaitingAnswer || (isAlone && isParked);
     if (isAlone && !hasStarted) others.push(call);
-    else if (isAlone && !isAwaitingAnswer) blamed.push(call);
-    else if ((hasStarted && !isParked) || losses >= (isAwaitingAnswer ? LOSSES_OF_WAITING : 1))
+    else if (isAlone && !isParked) blamed.push(call);
+    else if ((hasStarted && !isParked) || losses >= (isRatherInnocent ? LOSSES_OF_WAITING : 1))
       suspects.push(call);
     else others.push(call);
   }
