@@ -28,6 +28,12 @@ describe("of the calls of a batch that was lost with its worker", () => {
       { ...AWAITS_ITS_OWN, isAlone: true },
       "others",
     ],
+    [
+      "nor when it awaited something, and others ran there",
+      { ...ALONE, isParked: true, losses: 2 },
+      "others",
+    ],
+    ["but it is suspected in the end", { ...ALONE, isParked: true, losses: 3 }, "suspects"],
   ])("%s", (_, call, where) => {
     expect(blame([call])).toEqual({ blamed: [], suspects: [], others: [], [where]: [call] });
   });
