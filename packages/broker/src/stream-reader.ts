@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { STREAM_RENEWAL_MS, STREAM_TTL_MS } from "./intervals.ts";
 import { duplicateForBlocking, type Redis } from "./redis-connection.ts";
 
@@ -14,9 +15,18 @@ const RETRY_MS = 200;
 
 const FIELD = "r";
 
-/** Appends a message to somebody's stream. Resolves to false when its reader is gone: the stream is not made anew. */
+/** Who sends, and how much this process has sent. */
+const STAMP_FIELD = "s";
+const SENDER = randomUUID();
+let sent = 0;
+
+/**
+ * Appends a message to somebody's stream. Resolves to false when its reader is gone: the stream is not made anew. A command whose
+ * answer was lost with a connection is sent again, and may have been executed before: by the stamp, the reader knows.
+ */
 export async function appendToStream(redis: Redis, key: string, message: Uint8Array): Promise<boolean> {
-  const id = await redis.xadd(key, "NOMKSTREAM", "*", FIELD, asBuffer(message));
+  const stamp = `${SENDER}.${++sent}`;
+  const id = await redis.xadd(key, "NOMKSTREAM", "*", FIELD, asBuffer(message), STAMP_FIELD, stamp);
   return id !== null;
 }
 
@@ -39,6 +49,8 @@ export class StreamReader {
   readonly #reading: Promise<void>;
   /** Entries that have been read and not trimmed: a Redis that comes back may give them again. */
   readonly #read = new Set<string>();
+  /** The last stamp of each sender. */
+  readonly #stamps = new Map<string, number>();
   #runId: Promise<string>;
   #isCheckDue = false;
   #isReset = false;
@@ -81,7 +93,8 @@ export class StreamReader {
           if (this.#read.has(cursor)) continue;
           this.#read.add(cursor);
           const message = fields[1];
-          if (message !== undefined && message.length > 0) this.#options.onMessage(message);
+          if (message !== undefined && message.length > 0 && this.#isNew(fields))
+            this.#options.onMessage(message);
         }
         if (isReset && entries.length < READ_COUNT && !this.#isCheckDue) {
           this.#isReset = false;
@@ -96,6 +109,15 @@ export class StreamReader {
         if (!this.#isClosed) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }
+  }
+
+  /** Messages of one sender come in the order of their stamps. One without a stamp is new. */
+  #isNew([, , name, stamp]: readonly Buffer[]): boolean {
+    if (stamp === undefined || name?.toString() !== STAMP_FIELD) return true;
+    const [sender = "", number] = stamp.toString().split(".");
+    if (Number(number) <= (this.#stamps.get(sender) ?? 0)) return false;
+    this.#stamps.set(sender, Number(number));
+    return true;
   }
 
   async #next(cursor: string, blockMs: number): Promise<[id: Buffer, fields: Buffer[]][]> {
