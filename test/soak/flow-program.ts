@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { DistributedTaskRunner, flow, setLogLevel } from "millrace";
 import { JOURNAL_VARIABLE } from "../chaos/journal.ts";
-import { type LoadKind, loadOf, planLoad } from "../chaos/loads.ts";
+import { type LoadKind, type LoadPlan, loadOf, planLoad } from "../chaos/loads.ts";
 import { Random } from "../chaos/random.ts";
 
 export interface FlowProgramOptions {
@@ -22,6 +22,8 @@ export interface FlowProgramOptions {
   /** Between two flows of a lane, at most. */
   readonly pauseMs: number;
   readonly kinds: readonly LoadKind[];
+  /** Flows of large values that run before all others. */
+  readonly largeFirst: number;
 }
 
 /** What it holds, once what nobody needs is collected, and what it has done. */
@@ -33,7 +35,7 @@ export interface Account {
 }
 
 const options = JSON.parse(process.argv[2] as string) as FlowProgramOptions;
-const { redisUrl, namespace, seed, file, lanes, pauseMs, kinds } = options;
+const { redisUrl, namespace, seed, file, lanes, pauseMs, kinds, largeFirst } = options;
 const taskRunner = new DistributedTaskRunner({ redis: redisUrl, namespace });
 const journals = process.env[JOURNAL_VARIABLE] as string;
 setLogLevel("error");
@@ -43,8 +45,7 @@ const wrong: string[] = [];
 let flows = 0;
 let isStopping = false;
 
-async function runFlow(): Promise<void> {
-  const plan = planLoad(random, kinds);
+async function runFlow(plan: LoadPlan): Promise<void> {
   const { body, ending, cancelAfterMs } = loadOf(plan.kind);
   const run = flow({ name: `soak-${plan.kind}`, taskRunner }, () => body(plan)).start();
   const timer = cancelAfterMs === undefined ? undefined : setTimeout(() => void run.cancel(), cancelAfterMs);
@@ -59,7 +60,7 @@ async function runFlow(): Promise<void> {
 
 async function runLane(): Promise<void> {
   while (!isStopping) {
-    await runFlow();
+    await runFlow(planLoad(random, kinds));
     await sleep(random.between(0, pauseMs));
   }
 }
@@ -73,4 +74,5 @@ questions.on("line", () => {
 questions.on("close", () => {
   isStopping = true;
 });
+for (let count = 0; count < largeFirst && !isStopping; count++) await runFlow({ kind: "megabytes", size: 3 });
 await Promise.all(Array.from({ length: lanes }, runLane));

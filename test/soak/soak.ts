@@ -31,6 +31,12 @@ const KINDS: readonly LoadKind[] = [
 const LANES = 2;
 const PAUSE_MS = 500;
 
+/**
+ * A worker keeps 256 MiB of large values at hand. Each of these flows makes 6 MB for the two of them: when they have run,
+ * that is full.
+ */
+const LARGE_FIRST = 120;
+
 /** So little for each heap that it is full, and collected, within the warm-up. By default that takes gigabytes, and hours. */
 const HEAP = "--max-old-space-size=150";
 
@@ -56,7 +62,7 @@ export async function runSoak(
   const file = join(directory, "accounts");
   const options: FlowProgramOptions = {
     ...{ redisUrl: redis.url, namespace: NAMESPACE, seed, file },
-    ...{ lanes: LANES, pauseMs: PAUSE_MS, kinds: KINDS },
+    ...{ lanes: LANES, pauseMs: PAUSE_MS, kinds: KINDS, largeFirst: LARGE_FIRST },
   };
   const flows = programs.start("flows", process.execPath, [
     ...[HEAP, "--expose-gc", "--import", "tsx", FLOW_PROGRAM],
