@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { executionsIn } from "./journal.ts";
-import type { LoadPlan } from "./loads.ts";
+import type { LoadKind, LoadPlan } from "./loads.ts";
 import type { Observation } from "./observations.ts";
 import { Tail } from "./tail.ts";
 import { AFTERMATH_MS, type CausedFault, type EndedFlow, judge, judgeAbandoned } from "./verdict.ts";
@@ -48,6 +48,7 @@ export class Monitor {
   readonly #tails = new Map<string, Tail>();
   readonly #running = new Map<string, Running>();
   readonly #ended: EndedFlow[] = [];
+  readonly #kindsEnded = new Set<LoadKind>();
   /** Flow runs whose program was killed, and when. */
   readonly #abandoned = new Map<string, { readonly flow: Running; readonly killedAt: number }>();
   /** Programs that were killed, and when: the last lines of one may be read later. */
@@ -60,9 +61,9 @@ export class Monitor {
     this.#leaseMs = leaseMs;
   }
 
-  /** How many flow runs have ended. */
-  get seenEnded(): number {
-    return this.figures.flows + this.#ended.length;
+  /** Have flow runs of each of these kinds ended? */
+  haveEnded(kinds: readonly LoadKind[]): boolean {
+    return kinds.every((kind) => this.#kindsEnded.has(kind));
   }
 
   programKilled(pid: number): void {
@@ -120,6 +121,7 @@ export class Monitor {
     } else if (observation.event === "ended" && flow !== undefined) {
       const { ending, runs } = observation;
       this.#running.delete(flowRunId);
+      this.#kindsEnded.add(flow.plan.kind);
       this.#ended.push({
         ...{ flowRunId, endedAt: at, ending, runs },
         plan: flow.plan,
