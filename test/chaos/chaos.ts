@@ -3,33 +3,35 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { cause } from "./faults.ts";
-import { type Ending, Fleet } from "./fleet.ts";
-import type { FlowProgramOptions } from "./flow-program.ts";
-import { connectionsLeft, type Holdings, holdingsOf, keysLeft, processesLeft } from "./leftovers.ts";
+import { Fleet } from "./fleet.ts";
+import { connectionsLeft, heldMore, holdingsOf, keysLeft, processesLeft } from "./leftovers.ts";
 import { Monitor } from "./monitor.ts";
 import type { ChaosOptions } from "./options.ts";
-import { type Program, type Programs, ROOT } from "./programs.ts";
+import type { Programs } from "./programs.ts";
 import { ChaosRedis } from "./redis.ts";
 import { describeViolation, type Result } from "./report.ts";
 import { makeSchedule } from "./schedule.ts";
+import {
+  problemWithFlowProgram,
+  problemWithWorker,
+  startFlowProgram,
+  startWorker,
+} from "./tested-programs.ts";
 import type { CausedFault } from "./verdict.ts";
 
-const NAMESPACE = "chaos";
-const CLI = join(ROOT, "packages/millrace/dist/cli.js");
-const FLOW_PROGRAM = join(ROOT, "test/chaos/flow-program.ts");
-const GRACE_SECONDS = 10;
-
-/** What a flow's process leaves in Redis when it dies goes after a minute; until then a worker may have work of it. */
+/** What a flow's process leaves in Redis when it dies goes after a lease of 15 s and a renewal of 5 s; until then a worker may have work of it. */
 const OWNER_LEASE_MS = 20_000;
 
-/** Flows that end before the first fault: so many show what workers hold when all is well. */
-const CALM_FLOWS = 10;
-const CALM_MS = 30_000;
+/**
+ * Before the first fault, flows of each kind end: only then do workers hold all that they hold when all is well, since some
+ * kinds need a connection of their own. At 7 flows in a second the rarest kind, one in 24, comes within 15 s.
+ */
+const CALM_MS = 60_000;
 
 /** A flow takes seconds; behind the last fault, those that run have this long to end. */
 const DRAIN_MS = 90_000;
 
-/** What the dead have left in Redis goes within a minute; kept results sooner. */
+/** What the dead have left in Redis goes within their lease, and kept results too: 20 s, and what a busy machine adds. */
 const KEYS_LEFT_MS = OWNER_LEASE_MS + 10_000;
 
 /** What ends in the background, such as a thread that is replaced, has ended after this. */
@@ -70,9 +72,9 @@ export async function runChaos(
   workers.scale(Math.min(2, options.workers));
   flows.scale(options.programs);
   const looking = setInterval(() => monitor.look(), LOOK_MS);
-  await waitUntil(() => monitor.seenEnded >= CALM_FLOWS, CALM_MS);
-  if (monitor.seenEnded < CALM_FLOWS)
-    throw new Error("Expected flows to end while all is well, they do not.");
+  const isCalm = () => monitor.haveEnded(options.loads);
+  await waitUntil(isCalm, CALM_MS);
+  if (!isCalm()) throw new Error("Expected flows of each kind to end while all is well, they do not.");
   const atFirst = workers.programs.map(({ pid }) => holdingsOf(pid)).filter((held) => held !== undefined);
 
   // Faults.
@@ -134,74 +136,7 @@ export async function runChaos(
   return { seed, minutes, faults: countKinds(caused), figures, violations, problems };
 }
 
-// ---- Programs ----------------------------------------------------------------------------------------------------
-
-function startWorker(programs: Programs, redis: ChaosRedis, number: number): Program {
-  const where = ["--redis", redis.url, "--namespace", NAMESPACE, "--root", ROOT];
-  const how = ["--threads", "2", "--grace-seconds", String(GRACE_SECONDS)];
-  // So little memory for each thread that a task can fill it quickly.
-  const node = ["--max-old-space-size=200"];
-  return programs.start(`worker-${number}`, process.execPath, [...node, CLI, "worker", ...where, ...how]);
-}
-
-function startFlowProgram(
-  programs: Programs,
-  redis: ChaosRedis,
-  observations: string,
-  { seed, lanes, loads }: ChaosOptions,
-  number: number,
-): Program {
-  const options: FlowProgramOptions = {
-    ...{ redisUrl: redis.url, namespace: NAMESPACE, lanes, pauseMs: 300, kinds: loads },
-    ...{ seed: seed + number, file: join(observations, String(number)) },
-  };
-  return programs.start(`flows-${number}`, process.execPath, [
-    ...["--import", "tsx", FLOW_PROGRAM],
-    JSON.stringify(options),
-  ]);
-}
-
-/** Behind the grace: leaving a Redis that is away takes 2 s for each step, and a paused process hears of it late. */
-const STOP_MS = (GRACE_SECONDS + 25) * 1000;
-
-const OUTPUT_SHOWN = 2_000;
-
-function problemWithWorker(ending: Ending): string | undefined {
-  const { program, code, signal, isKilled, stoppedForMs } = ending;
-  const hasServed = program.output().includes("Millrace worker ");
-  if (isKilled || signal === "SIGABRT") return undefined; // By a fault, or by a task.
-  if (stoppedForMs !== undefined && code === 0 && stoppedForMs < STOP_MS) return undefined;
-  // Not the worker's fault, but that of a Redis that was away when it started.
-  if (code === 1 && !hasServed && /ERR_BROKER_UNAVAILABLE|LOADING/.test(program.output())) return undefined;
-  // Told to go before it could listen.
-  if (!hasServed && stoppedForMs !== undefined && signal === "SIGTERM") return undefined;
-  return describeEnd(ending);
-}
-
-function problemWithFlowProgram(ending: Ending): string | undefined {
-  if (ending.isKilled || (ending.stoppedForMs !== undefined && ending.code === 0)) return undefined;
-  return describeEnd(ending);
-}
-
-function describeEnd({ program, code, signal, stoppedForMs }: Ending): string {
-  const how = signal === null ? `with code ${code}` : `by ${signal}`;
-  const when = stoppedForMs === undefined ? "unasked" : `${stoppedForMs / 1000} s after it was asked to`;
-  return `${program.name} ${program.pid} ended ${how}, ${when}: ${program.output().slice(-OUTPUT_SHOWN)}`;
-}
-
 // ---- Small things ------------------------------------------------------------------------------------------------
-
-/** Whether a worker holds more than any did when all was well. */
-function heldMore(program: Program, atFirst: readonly Holdings[]): string[] {
-  const held = holdingsOf(program.pid);
-  if (held === undefined || atFirst.length === 0) return [];
-  return (["threads", "sockets"] as const).flatMap((what) => {
-    const most = Math.max(...atFirst.map((other) => other[what]));
-    return held[what] > most
-      ? [`${program.name} holds ${held[what]} ${what}, and held ${most} at first`]
-      : [];
-  });
-}
 
 function countKinds(faults: readonly CausedFault[]): Record<string, number> {
   const counts: Record<string, number> = {};

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Redis } from "ioredis";
 import { RUN_MARK } from "../support/leaks.ts";
+import type { Program } from "./programs.ts";
 
 /** What a queue consists of when nobody uses it: see keys.ts of the broker. */
 const QUEUE_ITSELF = /:default:(meta|id|events|marker)$/;
@@ -46,6 +47,18 @@ export function holdingsOf(pid: number): Holdings | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Whether a worker holds more than any did when all was well. */
+export function heldMore(program: Program, atFirst: readonly Holdings[]): string[] {
+  const held = holdingsOf(program.pid);
+  if (held === undefined || atFirst.length === 0) return [];
+  return (["threads", "sockets"] as const).flatMap((what) => {
+    const most = Math.max(...atFirst.map((other) => other[what]));
+    return held[what] > most
+      ? [`${program.name} holds ${held[what]} ${what}, and held ${most} at first`]
+      : [];
+  });
 }
 
 function linkOf(path: string): string {

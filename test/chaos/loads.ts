@@ -42,6 +42,7 @@ const total = async (values: Promise<readonly number[]>) => (await values).reduc
 const totalOf = (futures: readonly PromiseLike<number>[]) => total(Promise.all<number>(futures));
 
 const BYTES = 120_000; // More than travels inline.
+const MEGABYTE = 1_000_000;
 const DISTINCT_KEYS = 7;
 
 const crashing = (how: tasks.Death): Load => ({
@@ -54,11 +55,25 @@ const crashing = (how: tasks.Death): Load => ({
   ending: gives((size) => sumOfSquares(size) + 1),
 });
 
+/** Arrays that go from task to task, and to one that takes all of them. */
+const largeValues = (length: number, size: readonly [number, number], weight: number): Load => ({
+  ...{ weight, size },
+  body: async ({ size }) =>
+    await tasks.checksum(range(size).map((n) => tasks.increased.submit(tasks.bytes.submit(length, n)))),
+  ending: gives((size) => length * (sum(size) + size)),
+});
+
 const LOADS = {
   map: {
     weight: 8,
     size: [10, 150],
     body: ({ size }) => total(tasks.square.map(range(size), size % 3).results()),
+    ending: gives(sumOfSquares),
+  },
+  noops: {
+    weight: 0,
+    size: [50, 200],
+    body: ({ size }) => total(tasks.square.map(range(size), 0).results()),
     ending: gives(sumOfSquares),
   },
   reduce: {
@@ -110,13 +125,8 @@ const LOADS = {
     body: ({ size }) => total(tasks.remembered.map(range(size).map((n) => n % DISTINCT_KEYS)).results()),
     ending: gives((size) => range(size).reduce((answer, n) => answer + 3 * (n % DISTINCT_KEYS), 0)),
   },
-  large: {
-    weight: 4,
-    size: [2, 8],
-    body: async ({ size }) =>
-      await tasks.checksum(range(size).map((n) => tasks.increased.submit(tasks.bytes.submit(BYTES, n)))),
-    ending: gives((size) => BYTES * (sum(size) + size)),
-  },
+  large: largeValues(BYTES, [2, 8], 4),
+  megabytes: largeValues(MEGABYTE, [1, 3], 0),
   slow: {
     weight: 4,
     size: [2, 8],

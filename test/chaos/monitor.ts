@@ -1,9 +1,10 @@
 /** Follows the flow runs of all programs while they run, and judges each when what was done in it can be known. */
-import { closeSync, openSync, readdirSync, readFileSync, readSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { executionsIn } from "./journal.ts";
-import type { LoadPlan } from "./loads.ts";
+import type { LoadKind, LoadPlan } from "./loads.ts";
 import type { Observation } from "./observations.ts";
+import { Tail } from "./tail.ts";
 import { AFTERMATH_MS, type CausedFault, type EndedFlow, judge, judgeAbandoned } from "./verdict.ts";
 
 export interface Violation {
@@ -35,8 +36,6 @@ interface Running {
 /** A worker that was frozen goes on with what it had: so long the journal of a flow that has ended is left to grow. */
 const JUDGED_AFTER_MS = 15_000;
 
-const READ_BYTES = 1 << 20;
-
 export class Monitor {
   readonly violations: Violation[] = [];
   readonly figures: Figures = {
@@ -49,6 +48,7 @@ export class Monitor {
   readonly #tails = new Map<string, Tail>();
   readonly #running = new Map<string, Running>();
   readonly #ended: EndedFlow[] = [];
+  readonly #kindsEnded = new Set<LoadKind>();
   /** Flow runs whose program was killed, and when. */
   readonly #abandoned = new Map<string, { readonly flow: Running; readonly killedAt: number }>();
   /** Programs that were killed, and when: the last lines of one may be read later. */
@@ -61,9 +61,9 @@ export class Monitor {
     this.#leaseMs = leaseMs;
   }
 
-  /** How many flow runs have ended. */
-  get seenEnded(): number {
-    return this.figures.flows + this.#ended.length;
+  /** Have flow runs of each of these kinds ended? */
+  haveEnded(kinds: readonly LoadKind[]): boolean {
+    return kinds.every((kind) => this.#kindsEnded.has(kind));
   }
 
   programKilled(pid: number): void {
@@ -121,6 +121,7 @@ export class Monitor {
     } else if (observation.event === "ended" && flow !== undefined) {
       const { ending, runs } = observation;
       this.#running.delete(flowRunId);
+      this.#kindsEnded.add(flow.plan.kind);
       this.#ended.push({
         ...{ flowRunId, endedAt: at, ending, runs },
         plan: flow.plan,
@@ -177,35 +178,5 @@ export class Monitor {
     const journal = this.#journalOf(flowRunId);
     rmSync(join(this.#journals, flowRunId), { force: true });
     return journal;
-  }
-}
-
-/** A file that grows. */
-class Tail {
-  readonly #path: string;
-  #offset = 0;
-  #rest = "";
-
-  constructor(path: string) {
-    this.#path = path;
-  }
-
-  /** The lines that are new. One that is not whole yet comes later. */
-  lines(): string[] {
-    const file = openSync(this.#path, "r");
-    const buffer = Buffer.alloc(READ_BYTES);
-    try {
-      let length: number;
-      do {
-        length = readSync(file, buffer, 0, READ_BYTES, this.#offset);
-        this.#offset += length;
-        this.#rest += buffer.toString("latin1", 0, length);
-      } while (length > 0);
-    } finally {
-      closeSync(file);
-    }
-    const lines = this.#rest.split("\n");
-    this.#rest = lines.pop() as string;
-    return lines;
   }
 }
