@@ -4,7 +4,14 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { cause } from "./faults.ts";
 import { Fleet } from "./fleet.ts";
-import { connectionsLeft, heldMore, holdingsOf, keysLeft, processesLeft } from "./leftovers.ts";
+import {
+  connectionsLeft,
+  heldMore,
+  holdingsOf,
+  keysLeft,
+  processesLeft,
+  untilNoBatches,
+} from "./leftovers.ts";
 import { Monitor } from "./monitor.ts";
 import type { ChaosOptions } from "./options.ts";
 import type { Programs } from "./programs.ts";
@@ -117,9 +124,10 @@ export async function runChaos(
   const more = () => workers.programs.flatMap((program) => heldMore(program, atFirst));
   await waitUntil(() => more().length === 0, RELEASE_MS);
   problems.push(...more());
+  const admin = await redis.admin();
+  await untilNoBatches(admin, 2 * OWNER_LEASE_MS);
   await workers.close();
   clearInterval(looking);
-  const admin = await redis.admin();
   problems.push(...(await keysLeft(admin, KEYS_LEFT_MS)).map((key) => `key left in Redis: ${key}`));
   const connections = await connectionsLeft(admin);
   if (connections > 0) problems.push(`${connections} connections to Redis are left`);
