@@ -109,6 +109,18 @@ test.skipIf(why !== undefined)(
   },
 );
 
+test.skipIf(why !== undefined)(
+  name("a flow that is cut off for good ends after the set time, with the reason"),
+  async () => {
+    const flow = startFlow("flow", 3);
+    await until("calls are under way", () => executions().length > 0);
+    network.cut("flow");
+    const { code, stderr } = await flow.exited;
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/BrokerUnavailableError: .* got none for 3 s/);
+  },
+);
+
 // ---- Programs ----------------------------------------------------------------------------------------------------
 
 const NAMESPACE = "network";
@@ -120,9 +132,9 @@ async function startWorker(host: string): Promise<Program> {
   return worker;
 }
 
-function startFlow(host: string): Program {
+function startFlow(host: string, redisTimeoutSeconds = 60): Program {
   const options: FlowProgramOptions = {
-    ...{ redisUrl: `redis://${network.hubFrom(host)}`, namespace: NAMESPACE, redisTimeoutSeconds: 60 },
+    ...{ redisUrl: `redis://${network.hubFrom(host)}`, namespace: NAMESPACE, redisTimeoutSeconds },
     ...{ journals: gate.path("journals"), stopFile: gate.path("stop"), calls: CALLS, callMs: CALL_MS },
   };
   const program = join(ROOT, "test/network/flow-program.ts");

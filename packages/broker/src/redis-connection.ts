@@ -11,6 +11,15 @@ export type { Redis };
 /** How long the first connection may take before the URL counts as one that does not answer. */
 const CONNECT_TIMEOUT_MS = 5_000;
 
+/**
+ * A connection on which nothing comes for so long although something was asked counts as cut: a wire that is pulled closes none,
+ * and TCP gives up after 15 minutes. Blocking reads ask anew every 5 s.
+ */
+const SILENCE_MS = 10_000;
+
+/** A value of 256 MB takes 20 s on a wire of 100 Mbit/s. */
+const SILENCE_OF_LARGE_MS = 60_000;
+
 /** Reconnecting waits twice as long each time, to at most this. BullMQ's own strategy waits up to 20 s. */
 const LONGEST_RETRY_MS = 2_000;
 
@@ -96,9 +105,9 @@ export async function untilAccepted<T>(
   }
 }
 
-/** Another connection to the same server. What it was asked while the server was away, it asks again. */
+/** Another connection to the same server, for what may be large. What it was asked while the server was away, it asks again. */
 export function duplicate(redis: Redis): Redis {
-  const copy = redis.duplicate({ lazyConnect: false });
+  const copy = redis.duplicate({ socketTimeout: SILENCE_OF_LARGE_MS, lazyConnect: false });
   copy.on("error", () => {});
   return copy;
 }
@@ -117,7 +126,12 @@ export function duplicateForBlocking(redis: Redis): Redis {
 type LegacyOptions = RedisOptions & { replyMapping: "legacy" };
 
 function redisOptions(url: string): LegacyOptions {
-  const common: LegacyOptions = { maxRetriesPerRequest: null, lazyConnect: true, replyMapping: "legacy" };
+  const common: LegacyOptions = {
+    maxRetriesPerRequest: null,
+    lazyConnect: true,
+    replyMapping: "legacy",
+    socketTimeout: SILENCE_MS,
+  };
   const address = parseRedisUrl(url);
   if ("path" in address) return { ...common, path: address.path };
   const { username, password, db } = address;

@@ -23,7 +23,7 @@ import {
 } from "./pending-call.ts";
 import { Signal } from "./signal.ts";
 import { StartWatch } from "./start-watch.ts";
-import { planChunk, ROOM_MS, STUCK_AFTER_MS } from "./thread-plan.ts";
+import { hasRoom, planChunk, STUCK_AFTER_MS } from "./thread-plan.ts";
 import type { Overdue, ThreadSlot } from "./thread-slot.ts";
 import { Threads } from "./threads.ts";
 import { tsxOf } from "./typescript-loader.ts";
@@ -139,7 +139,7 @@ export class ThreadExecutor implements Executor {
 
   hasRoom(): boolean {
     if (this.#isClosed || this.#ready.size >= this.threads) return false;
-    return this.#threads.slots.some((slot) => slot.isOpen && !slot.isStuck && slot.busyMs < ROOM_MS);
+    return this.#threads.slots.some((slot) => slot.isOpen && !slot.isStuck && hasRoom(slot));
   }
 
   room(): Promise<void> {

@@ -1,6 +1,6 @@
 import { Durations } from "@millrace/broker";
 import { describe, expect, test } from "vitest";
-import { planChunk, type ThreadSituation } from "./thread-plan.ts";
+import { hasRoom, planChunk, type ThreadSituation } from "./thread-plan.ts";
 import { CLAIMS } from "./thread-state.ts";
 
 type Case = Partial<Omit<ThreadSituation, "expectedMs" | "hasDependents">> & {
@@ -75,4 +75,15 @@ test("a thread never has more calls than there are claims, however short they ar
     next = plan({ threads: 1, pending: 100_000, inFlightCalls, inFlightMs: inFlightCalls * ms, ms });
   expect(inFlightCalls).toBeGreaterThan(500);
   expect(inFlightCalls).toBeLessThan(CLAIMS / 2);
+});
+
+test.each<[string, number, number, boolean]>([
+  ["nothing", 0, 0, true],
+  ["a few short calls", 7, 7, true],
+  ["many short calls", 8, 8, false],
+  ["a call of some milliseconds", 1, 14, true],
+  ["a long call", 1, 32, false],
+  ["a call of a new task", 1, Number.POSITIVE_INFINITY, false],
+])("a thread with %s has room, or not", (_, busyCalls, busyMs, isRoom) => {
+  expect(hasRoom({ busyCalls, busyMs })).toBe(isRoom);
 });
