@@ -146,8 +146,9 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
     // Else runs would end NotReady behind those of their scope that were cancelled a moment before them.
     if (cancelMessage !== undefined) this.cancel(cancelMessage);
     else if (missing !== undefined) {
-      const message = `Upstream task run '${missing}' did not reach a 'COMPLETED' state.`;
-      this.finish("PENDING", undefined, message, "NotReady");
+      this.extra().notReadyMessage = `Upstream task run '${missing}' did not reach a 'COMPLETED' state.`;
+      // What it needs may have returned all the same, and was cancelled then: its worker may be about to run it.
+      if (this.ticket === undefined || !this.scope.session.cancel(this)) this.finishUnstarted();
     } else {
       const loading = hasInputs ? loadValues(upstream?.[0]?.futures ?? [], this.scope.session) : undefined;
       if (loading === undefined) this.prepareOrBegin();
@@ -235,7 +236,7 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
   /** The runner's report on the attempt; or that a foreseen call, which was cancelled on its way, does not go on. */
   settle(outcome: Outcome): void {
     if (this.attempt === 0) {
-      this.finishCancelled();
+      this.finishUnstarted();
       return;
     }
     if (this.settledAttempt === this.attempt) return; // A second report of the same attempt: the first one won.
@@ -330,6 +331,12 @@ export class TaskRun extends RunRecord implements Call, FinalListener, ScopeMemb
 
   private get isCancelled(): boolean {
     return this.extras?.cancelMessage !== undefined;
+  }
+
+  private finishUnstarted(): void {
+    const message = this.extras?.notReadyMessage;
+    if (message === undefined) this.finishCancelled();
+    else this.finish("PENDING", undefined, message, "NotReady");
   }
 
   private finishCancelled(): void {
@@ -448,4 +455,6 @@ interface Extras {
   step?: Step | undefined;
   /** Set once somebody asked for the end of the run. */
   cancelMessage?: string;
+  /** Why it will not run: set when it waits for its worker to hear of that. */
+  notReadyMessage?: string;
 }
