@@ -51,6 +51,19 @@ describe("a call that never lets its thread go", () => {
     await executor.idle();
   });
 
+  test("is ended also behind a call with a limit that is far away", async () => {
+    await start(1);
+    const [held, spins] = [gate.path("a"), gate.path("b")];
+    const far = executeLimited(60, ["block", held]);
+    await gate.started([held]);
+    // Longer than the grace: the watch over the thread has seen the far limit.
+    await new Promise((resolve) => setTimeout(resolve, 1_300));
+    const near = executeLimited(0.05, ["spin", spins]);
+    gate.open(held);
+    expect(await far.kinds).toEqual(["returned"]);
+    expect(await near.kinds).toEqual(["timed-out"]);
+  });
+
   test("is ended with its thread when it is cancelled", async () => {
     await start(1);
     const execution = execute(["spin", gate.path("a")]);

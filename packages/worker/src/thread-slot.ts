@@ -325,10 +325,12 @@ export class ThreadSlot {
   }
 
   /** Looks when the next limit should have ended its call; as long as the thread has calls with one. */
-  #watchLimits(waitMs?: number): void {
+  #watchLimits(): void {
     if (this.#limitTimer !== undefined) return;
     const { limit } = this.#state;
     const leftMs = limit === undefined ? KILL_GRACE_MS : limit.endsAt - monotonicMs();
+    // Often enough for a shorter limit, of a call that has begun since.
+    const waitMs = leftMs > 0 ? Math.min(leftMs, KILL_GRACE_MS) : KILL_GRACE_MS;
     this.#limitTimer = setTimeout(() => {
       this.#limitTimer = undefined;
       const { limit: now } = this.#state;
@@ -338,9 +340,8 @@ export class ThreadSlot {
         this.#tell({ type: "ping" });
         this.#expectEnd(call, "timed-out");
       }
-      // The next limit shows when the call of this one has ended.
-      if ([...this.inFlight].some(hasLimit)) this.#watchLimits(isOver ? KILL_GRACE_MS : undefined);
-    }, waitMs ?? leftMs);
+      if ([...this.inFlight].some(hasLimit)) this.#watchLimits();
+    }, waitMs);
   }
 }
 
