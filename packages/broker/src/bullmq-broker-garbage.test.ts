@@ -55,6 +55,7 @@ test.each<[string, unknown]>([
   ["no object", "text"],
   ["null", null],
   ["a batch of another version", asData(anotherVersion)],
+  ["more kept bytes than there may be", { keptBytes: 1e12 }],
   ["a batch without calls", asData(encodeBatch({ ...sampleBatch("runner"), calls: [] }))],
 ])("a job whose data is %s is dropped, with a line in the log", async (_, data) => {
   const queue = new Queue("default", { connection: redis, prefix: keys.prefix });

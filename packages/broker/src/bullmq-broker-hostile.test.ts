@@ -109,7 +109,11 @@ describe.each<[string, string | undefined]>([
 
   test("jobs whose data is no text of bytes are dropped", async () => {
     let count = 0;
-    const data = fc.oneof(fc.jsonValue(), fc.record({ batch: fc.jsonValue() }));
+    const data = fc.oneof(
+      fc.jsonValue(),
+      fc.record({ batch: fc.jsonValue() }),
+      fc.record({ keptBytes: fc.jsonValue() }),
+    );
     await fc.assert(
       fc.asyncProperty(several(data), async (jobs) => {
         for (const each of jobs) await addJob(each, `odd.${++count}`);

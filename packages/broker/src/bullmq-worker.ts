@@ -1,7 +1,7 @@
 import { DecodeError, SignatureError } from "@millrace/core";
 import { processLogger } from "@millrace/core/internal";
 import type { Delivery, WorkerHandlers, WorkerInfo, WorkerLink } from "./broker.ts";
-import { type BatchJob, type BatchWorker, bytesOf, openWorker } from "./bullmq.ts";
+import { type BatchJob, type BatchWorker, batchOf, openWorker, runnerOf } from "./bullmq.ts";
 import { isReference, type ValueReference } from "./call-values.ts";
 import { HeldBatches } from "./held-batches.ts";
 import { LEAVE_MS, RUNNER_LEASE_MS } from "./intervals.ts";
@@ -136,8 +136,9 @@ export class BullMqWorker implements WorkerLink {
     const takenAt = performance.now();
     let batch: Batch;
     try {
-      const key = this.#keys.job(this.#worker.name, jobId);
-      batch = decodeBatch(this.#seal.verify(bytesOf(job), { kind: "batch", key }));
+      const bytes = await this.#bytesOf(job);
+      if (bytes === undefined) return this.#drop(job, "it is not where it was kept");
+      batch = decodeBatch(bytes);
       // The executor knows batches by their ids: under a job of another id, one would come twice at once.
       if (batch.id !== jobId) throw new DecodeError(`a batch with the id of its job, ${jobId}`, batch.id);
     } catch (error) {
@@ -147,14 +148,8 @@ export class BullMqWorker implements WorkerLink {
     }
     const { runnerId } = batch;
     const isAlive = this.#runners.isAlive(runnerId);
-    if (isAlive !== true && !(await isAlive.catch(() => true))) {
-      processLogger().warn(
-        { job: jobId, runner: runnerId },
-        "a batch was dropped: its flow's process is gone",
-      );
-      this.#feed.end(job);
-      return undefined;
-    }
+    if (isAlive !== true && !(await isAlive.catch(() => true)))
+      return this.#drop(job, "its flow's process is gone");
     this.#held.add({ job, runnerId, calls: batch.calls.length, renewedAt: takenAt });
     const sender = new ReportSender({
       ...{ redis: this.#redis, replies: this.#keys.replies(runnerId), runnerId, seal: this.#seal },
@@ -169,6 +164,19 @@ export class BullMqWorker implements WorkerLink {
       reported: () => sender.appended(),
       finish: () => this.#finish(jobId, sender.sending),
     };
+  }
+
+  /** Undefined: it is kept and not there, as when its runner has left, or Redis has lost its data; then the runner sends it again. */
+  async #bytesOf(job: BatchJob): Promise<Uint8Array | undefined> {
+    const batch = batchOf(job);
+    if (isReference(batch)) return this.#store.readBytes(batch).catch(() => undefined);
+    const key = this.#keys.job(this.#worker.name, job.id as string);
+    return this.#seal.verify(batch, { kind: "batch", key });
+  }
+
+  #drop(job: BatchJob, why: string): undefined {
+    processLogger().warn({ job: job.id, runner: runnerOf(job.id as string) }, `a batch was dropped: ${why}`);
+    this.#feed.end(job);
   }
 
   #hear(bytes: Uint8Array): void {

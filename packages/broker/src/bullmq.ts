@@ -1,13 +1,17 @@
 import { DecodeError } from "@millrace/core";
 import { type Job, Queue, Worker } from "bullmq";
+import { isReference, type ValueReference } from "./call-values.ts";
 import { LEASE_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import { MOST_MESSAGE_BYTES } from "./message-fields.ts";
 import type { Redis } from "./redis-connection.ts";
 
-/** A batch as BullMQ keeps it. A job's data is JSON, so the bytes travel in base64. */
+/** A batch as BullMQ keeps it: with its bytes, or with how many they are and where. */
 interface JobData {
-  readonly batch: string;
+  /** In base64, since a job's data is JSON. */
+  readonly batch?: string;
+  /** Of a large batch: its bytes are kept with its runner's values, under its id. */
+  readonly keptBytes?: number;
 }
 
 export type BatchJob = Job<JobData>;
@@ -27,14 +31,36 @@ export function openQueue(redis: Redis, keys: Keys, queueName: string): BatchQue
   return queue;
 }
 
-export async function addJob(queue: BatchQueue, batchId: string, batch: Uint8Array): Promise<void> {
-  const data = { batch: Buffer.from(batch).toString("base64") };
+/** Puts a batch into the queue. @param batch its bytes, or where they are kept */
+export async function addJob(
+  queue: BatchQueue,
+  batchId: string,
+  batch: Uint8Array | ValueReference,
+): Promise<void> {
+  const data = isReference(batch)
+    ? { keptBytes: batch.sizeBytes }
+    : { batch: Buffer.from(batch).toString("base64") };
   await queue.add(JOB_NAME, data, { jobId: batchId, removeOnComplete: true, removeOnFail: true });
 }
 
-/** The bytes of the batch; whatever bytes there are, when somebody else made the job. @throws DecodeError for too many of them */
-export function bytesOf(job: BatchJob): Uint8Array {
-  const text = String(job.data?.batch ?? "");
+/** Where a large batch is kept. */
+export function keptBatch(batchId: string, sizeBytes: number): ValueReference {
+  return { runnerId: runnerOf(batchId), id: batchId, sizeBytes };
+}
+
+/** The runner that has sent the batch with this id. */
+export function runnerOf(batchId: string): string {
+  return batchId.slice(0, batchId.lastIndexOf("."));
+}
+
+/** The bytes of the batch, or where they are kept; whatever there is, when somebody else made the job. @throws DecodeError for too many bytes */
+export function batchOf(job: BatchJob): Uint8Array | ValueReference {
+  const { batch = "", keptBytes } = (job.data ?? {}) as Record<keyof JobData, unknown>;
+  if (typeof keptBytes === "number") {
+    if (keptBytes <= MOST_MESSAGE_BYTES) return keptBatch(job.id as string, keptBytes);
+    throw new DecodeError(`a batch of at most ${MOST_MESSAGE_BYTES} bytes`, `${keptBytes} bytes`);
+  }
+  const text = String(batch);
   if (text.length > MOST_CHARACTERS)
     throw new DecodeError(`a batch of at most ${MOST_MESSAGE_BYTES} bytes`, `${text.length} characters`);
   return Buffer.from(text, "base64");

@@ -1,3 +1,4 @@
+import { runnerOf } from "./bullmq.ts";
 import type { Keys } from "./keys.ts";
 import type { Redis } from "./redis-connection.ts";
 
@@ -11,9 +12,8 @@ export async function removeOrphans(redis: Redis, keys: Keys, queueName: string)
 }
 
 async function removeIfOrphan(redis: Redis, keys: Keys, queueName: string, batchId: string): Promise<void> {
-  const runnerId = batchId.slice(0, batchId.lastIndexOf("."));
   // A lease that is held is renewed, or ends: the next look tells.
-  const living = await redis.exists(keys.lease(queueName, batchId), keys.runnerLease(runnerId));
+  const living = await redis.exists(keys.lease(queueName, batchId), keys.runnerLease(runnerOf(batchId)));
   if (living > 0) return;
   await redis.multi().lrem(keys.active(queueName), 1, batchId).del(keys.job(queueName, batchId)).exec();
 }

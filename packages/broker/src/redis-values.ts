@@ -51,14 +51,19 @@ export class RedisValues implements ValueStore {
     return this.#writing.size === 0 ? undefined : Promise.allSettled(this.#writing);
   }
 
-  /** One that somebody has changed counts as lost, so that it is made again. */
-  async read({ runnerId, id, sizeBytes }: ValueReference): Promise<Uint8Array | undefined> {
+  async read(reference: ValueReference): Promise<Uint8Array | undefined> {
+    const bytes = await this.readBytes(reference);
+    return bytes && inSharedMemory(bytes);
+  }
+
+  /** The value, in memory of this thread. One that somebody has changed counts as lost, so that it is made again. */
+  async readBytes({ runnerId, id, sizeBytes }: ValueReference): Promise<Uint8Array | undefined> {
     const key = this.#keys.values(runnerId);
     const signed = await this.#connection.hgetBuffer(key, id);
     if (signed === null) return undefined;
     try {
       const bytes = this.#seal.verify(signed, { kind: "value", key, field: id });
-      if (bytes.length === sizeBytes) return inSharedMemory(bytes);
+      if (bytes.length === sizeBytes) return bytes;
       throw new DecodeError(`a kept value of ${sizeBytes} bytes`, `${bytes.length} bytes`);
     } catch (error) {
       this.#refusals.note("a kept value could not be read and counts as lost", error);
