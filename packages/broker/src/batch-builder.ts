@@ -13,9 +13,9 @@ import {
   toModulePath,
   WholeInput,
 } from "@millrace/core/internal";
+import type { Batch, BatchCall, CallContext, CallInput, TaskReference } from "./batch.ts";
 import { type CallValue, inSharedMemory } from "./call-values.ts";
 import { KeptValue, type ValueUser } from "./kept-value.ts";
-import type { Batch, BatchCall, CallContext, CallInput, TaskReference } from "./messages.ts";
 import type { Values } from "./values.ts";
 
 /** Puts calls into the form in which they travel. Tasks and contexts that calls share are written once per batch. */

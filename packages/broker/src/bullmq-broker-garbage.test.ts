@@ -6,8 +6,8 @@ import { afterEach, beforeEach, expect, inject, test } from "vitest";
 import { TestRunner, TestWorker } from "../testing/parties.ts";
 import { connectPair } from "../testing/redis.ts";
 import { sampleBatch, sampleReport } from "../testing/samples.ts";
+import { encodeBatch } from "./batch.ts";
 import { type Keys, keysOf } from "./keys.ts";
-import { encodeBatch } from "./messages.ts";
 
 // Whoever can write to the Redis can send anything. Nothing of it may end a worker or a runner, or hold up the rest.
 

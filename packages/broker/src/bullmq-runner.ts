@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { DecodeError, SignatureError } from "@millrace/core";
+import { type Batch, encodeBatch } from "./batch.ts";
 import { type BatchPlace, type BatchPlaces, findBatches } from "./batch-places.ts";
 import { BatchWatch } from "./batch-watch.ts";
 import type { LiveQueue, LostBatch, RunnerHandlers, RunnerLink, RunnerOwner, WorkerHelp } from "./broker.ts";
@@ -9,16 +10,16 @@ import { INLINE_LIMIT_BYTES, type ValueReference } from "./call-values.ts";
 import { HEARTBEAT_MS, HEARTBEAT_TTL_MS, LEAVE_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import { findLiveQueues } from "./live-queues.ts";
-import { type Batch, type CallAnswer, decodeReport, encodeBatch } from "./messages.ts";
 import { doneWithin, type Redis, untilAccepted } from "./redis-connection.ts";
 import { RedisOutage } from "./redis-outage.ts";
 import { RedisValues } from "./redis-values.ts";
 import { Refusals } from "./refusals.ts";
+import { decodeReport } from "./report.ts";
 import type { RunnerGroup } from "./runner-group.ts";
 import { RunnerEntry } from "./runner-registry.ts";
 import { plainQueue, type Seal } from "./seal.ts";
 import { appendToStream, StreamReader } from "./stream-reader.ts";
-import { encodeWorkerMessage, type WorkerMessage } from "./worker-messages.ts";
+import { type CallAnswer, encodeWorkerMessage, type WorkerMessage } from "./worker-messages.ts";
 import type { WorkerRegistry } from "./worker-registry.ts";
 
 /** One that is late by more than a heartbeat lasts is dead. */

@@ -1,5 +1,6 @@
 import { DecodeError, SignatureError } from "@millrace/core";
 import { processLogger } from "@millrace/core/internal";
+import { type Batch, decodeBatch } from "./batch.ts";
 import type { Delivery, WorkerHandlers, WorkerInfo, WorkerLink } from "./broker.ts";
 import { type BatchJob, type BatchWorker, batchOf, openWorker, runnerOf } from "./bullmq.ts";
 import { isReference, type ValueReference } from "./call-values.ts";
@@ -7,7 +8,6 @@ import { HeldBatches } from "./held-batches.ts";
 import { LEAVE_MS, RUNNER_LEASE_MS } from "./intervals.ts";
 import { JobFeed } from "./job-feed.ts";
 import type { Keys } from "./keys.ts";
-import { type Batch, type CallAnswer, decodeBatch } from "./messages.ts";
 import { removeOrphans } from "./orphans.ts";
 import { doneWithin, type Redis } from "./redis-connection.ts";
 import { RedisValues } from "./redis-values.ts";
@@ -17,7 +17,7 @@ import { encodeOutcome } from "./requests.ts";
 import { RunnerWatch } from "./runner-watch.ts";
 import type { Seal } from "./seal.ts";
 import { StreamReader } from "./stream-reader.ts";
-import { decodeWorkerMessage } from "./worker-messages.ts";
+import { type CallAnswer, decodeWorkerMessage } from "./worker-messages.ts";
 import type { WorkerRegistry } from "./worker-registry.ts";
 import { WorkerValues } from "./worker-values.ts";
 

@@ -17,6 +17,9 @@ export interface ValueReference {
 /** An encoded value; or where it is kept. */
 export type CallValue = Uint8Array | ValueReference;
 
+/** What stands where a message has no value, or has it elsewhere. */
+export const NOTHING = new Uint8Array();
+
 export function isReference(value: unknown): value is ValueReference {
   return typeof value === "object" && value !== null && !(value instanceof Uint8Array);
 }

@@ -3,8 +3,8 @@ import type { TaskDefinition } from "@millrace/core/internal";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { TestCall, taskOf } from "../testing/calls.ts";
 import { outcome, ScriptedBroker } from "../testing/scripted-broker.ts";
+import type { Batch } from "./batch.ts";
 import { Dispatcher } from "./dispatcher.ts";
-import type { Batch } from "./messages.ts";
 
 let broker: ScriptedBroker;
 let dispatcher: Dispatcher;

@@ -5,8 +5,9 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { TestCall, taskOf } from "../testing/calls.ts";
 import { sampleBatch } from "../testing/samples.ts";
 import { outcome, ScriptedBroker } from "../testing/scripted-broker.ts";
+import type { Batch } from "./batch.ts";
 import { Dispatcher } from "./dispatcher.ts";
-import { type Batch, OUTCOME_KINDS } from "./messages.ts";
+import { OUTCOME_KINDS } from "./report.ts";
 import { decodeServiceAnswer, encodeRequest, type Request } from "./requests.ts";
 
 // Reports that can be read, and say what cannot be: of calls that are not there, of batches that others have, twice.

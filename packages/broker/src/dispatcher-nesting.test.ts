@@ -4,8 +4,8 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { TestCall, taskOf } from "../testing/calls.ts";
 import { sampleBatch } from "../testing/samples.ts";
 import { outcome, ScriptedBroker } from "../testing/scripted-broker.ts";
+import type { Batch } from "./batch.ts";
 import { Dispatcher } from "./dispatcher.ts";
-import type { Batch } from "./messages.ts";
 import { decodeOutcome, decodeServiceAnswer, type Request } from "./requests.ts";
 
 let broker: ScriptedBroker;

@@ -1,9 +1,9 @@
 import type { Call, Outcome, UpstreamRun } from "@millrace/core";
 import type { RunServices, TaskDefinition } from "@millrace/core/internal";
+import type { Batch, BatchCall, TaskReference } from "./batch.ts";
 import type { BatchBuilder } from "./batch-builder.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { type KeptValue, StoredValue, type ValueUser } from "./kept-value.ts";
-import type { Batch, BatchCall, TaskReference } from "./messages.ts";
 import { type RawOutcome, toOutcome, toRaw } from "./outcomes.ts";
 import { producerOf } from "./producer.ts";
 import type { Request } from "./requests.ts";

@@ -1,5 +1,15 @@
 /** The queue between runners and workers. Internal to Millrace's packages. */
 
+export {
+  type Batch,
+  type BatchCall,
+  type CallContext,
+  type CallInput,
+  decodeBatch,
+  encodeBatch,
+  isSequence,
+  type TaskReference,
+} from "./batch.ts";
 export { BatchBuilder } from "./batch-builder.ts";
 export {
   type Broker,
@@ -21,25 +31,16 @@ export { Dispatcher, type DispatcherOptions } from "./dispatcher.ts";
 export { Durations } from "./durations.ts";
 export { keysOf } from "./keys.ts";
 export { MemoryBroker } from "./memory-broker.ts";
+export { encodeError, type RawOutcome, toOutcome, toRaw } from "./outcomes.ts";
 export {
-  type Batch,
-  type BatchCall,
-  type CallAnswer,
-  type CallContext,
-  type CallInput,
   type CallOutcome,
   type CallRequest,
-  decodeBatch,
   decodeReport,
   type EncodedReport,
-  encodeBatch,
   encodeReport,
-  isSequence,
   type OutcomeKind,
   type Report,
-  type TaskReference,
-} from "./messages.ts";
-export { encodeError, type RawOutcome, toOutcome, toRaw } from "./outcomes.ts";
+} from "./report.ts";
 export {
   decodeOutcome,
   decodeRequest,
@@ -49,3 +50,4 @@ export {
   type Request,
   type ServiceAnswer,
 } from "./requests.ts";
+export type { CallAnswer } from "./worker-messages.ts";

@@ -1,6 +1,6 @@
 import { DistantValue } from "@millrace/core/internal";
+import type { Batch } from "./batch.ts";
 import type { ValueReference } from "./call-values.ts";
-import type { Batch } from "./messages.ts";
 import type { Values } from "./values.ts";
 
 /** A large value of a call, as the flow's process knows it: where it is kept, for whom, and what it can be made of again. */

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { Queue } from "@millrace/core/internal";
+import type { Batch } from "./batch.ts";
 import type { BatchPlace, BatchPlaces } from "./batch-places.ts";
 import type {
   Broker,
@@ -12,7 +13,8 @@ import type {
   WorkerInfo,
   WorkerLink,
 } from "./broker.ts";
-import type { Batch, CallAnswer, EncodedReport } from "./messages.ts";
+import type { EncodedReport } from "./report.ts";
+import type { CallAnswer } from "./worker-messages.ts";
 
 /**
  * The broker within one process: the embedded mode needs nothing but Node. Batches and reports are handed

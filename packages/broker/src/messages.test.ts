@@ -3,17 +3,10 @@ import { packMessage } from "@millrace/core/internal";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { sampleBatch, sampleReport } from "../testing/samples.ts";
+import { type Batch, decodeBatch, encodeBatch } from "./batch.ts";
 import { inSharedMemory } from "./call-values.ts";
 import { MOST_MESSAGE_BYTES, WIRE_VERSION } from "./message-fields.ts";
-import {
-  type Batch,
-  decodeBatch,
-  decodeReport,
-  encodeBatch,
-  encodeReport,
-  OUTCOME_KINDS,
-  type Report,
-} from "./messages.ts";
+import { decodeReport, encodeReport, OUTCOME_KINDS, type Report } from "./report.ts";
 import { decodeWorkerMessage, encodeWorkerMessage, type WorkerMessage } from "./worker-messages.ts";
 
 const count = fc.nat(Number.MAX_SAFE_INTEGER);

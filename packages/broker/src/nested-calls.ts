@@ -4,10 +4,11 @@ import type { RunnerLink } from "./broker.ts";
 import { serveRequest } from "./call-services.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { type Entry, type Nested, NestedEntry } from "./entries.ts";
-import type { CallAnswer, CallRequest, Report } from "./messages.ts";
 import { encodeError } from "./outcomes.ts";
 import type { Outstanding } from "./outstanding.ts";
+import type { CallRequest, Report } from "./report.ts";
 import { decodeRequest, encodeOutcome, encodeServiceAnswer, type Request } from "./requests.ts";
+import type { CallAnswer } from "./worker-messages.ts";
 
 export interface NestedCallsOptions {
   readonly dispatcher: Dispatcher;

@@ -1,12 +1,10 @@
 import { NotEncodableError, type Outcome, State } from "@millrace/core";
 import { decode, EncodedValue, encode, receivedValue } from "@millrace/core/internal";
-import { inSharedMemory } from "./call-values.ts";
-import type { CallOutcome } from "./messages.ts";
+import { inSharedMemory, NOTHING } from "./call-values.ts";
+import type { CallOutcome } from "./report.ts";
 
 /** How a call has ended, as it travels. */
 export type RawOutcome = Pick<CallOutcome, "kind" | "payload" | "reference">;
-
-const NOTHING = new Uint8Array();
 
 /** Never throws: what cannot be sent is the call's failure. */
 export function toRaw(outcome: Outcome): RawOutcome {

@@ -1,10 +1,10 @@
 import { CancelledRunError, type Outcome } from "@millrace/core";
 import type { RunServices, TaskDefinition } from "@millrace/core/internal";
+import type { Batch } from "./batch.ts";
 import type { BatchBuilder } from "./batch-builder.ts";
 import type { CallValue } from "./call-values.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { Entry } from "./entries.ts";
-import type { Batch } from "./messages.ts";
 import { decodeError, type RawOutcome } from "./outcomes.ts";
 
 /** A call that has returned, and whose value was lost. */

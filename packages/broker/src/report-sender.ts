@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { INLINE_LIMIT_BYTES } from "./call-values.ts";
-import { type CallOutcome, type EncodedReport, encodeReport } from "./messages.ts";
 import { type Redis, untilAccepted } from "./redis-connection.ts";
+import { type CallOutcome, type EncodedReport, encodeReport } from "./report.ts";
 import type { Seal } from "./seal.ts";
 import { appendToStream } from "./stream-reader.ts";
 import type { ValueStore } from "./value-store.ts";

@@ -3,8 +3,8 @@ import { packMessage } from "@millrace/core/internal";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { sampleBatch } from "../testing/samples.ts";
-import { OUTCOME_KINDS } from "./messages.ts";
 import type { RawOutcome } from "./outcomes.ts";
+import { OUTCOME_KINDS } from "./report.ts";
 import {
   decodeOutcome,
   decodeRequest,

@@ -1,8 +1,10 @@
 import { packMessage, unpackMessage } from "@millrace/core/internal";
-import { INLINE_LIMIT_BYTES } from "./call-values.ts";
+import { type Batch, decodeBatch, encodeBatch } from "./batch.ts";
+import { INLINE_LIMIT_BYTES, NOTHING } from "./call-values.ts";
 import { asBytes, asCount, asInteger, asList, asSeconds, asText, refuse } from "./message-fields.ts";
-import { type Batch, type CallAnswer, decodeBatch, encodeBatch, OUTCOME_KINDS } from "./messages.ts";
 import type { RawOutcome } from "./outcomes.ts";
+import { OUTCOME_KINDS } from "./report.ts";
+import type { CallAnswer } from "./worker-messages.ts";
 
 /** What a running call asks of its flow's process, which has the dispatcher, the limits, the results and the observers. */
 export type Request =
@@ -113,8 +115,6 @@ export function decodeOutcome({ body, value }: Pick<CallAnswer, "body" | "value"
     payload: value instanceof Uint8Array ? value : asBytes(payload),
   };
 }
-
-const NOTHING = new Uint8Array();
 
 /** What the other requests are answered with: an error, encoded, or what was asked for. */
 export type ServiceAnswer = { readonly error: Uint8Array } | { readonly value: unknown };

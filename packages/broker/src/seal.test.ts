@@ -2,7 +2,7 @@ import { SignatureError } from "@millrace/core";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { sampleBatch } from "../testing/samples.ts";
-import { encodeBatch } from "./messages.ts";
+import { encodeBatch } from "./batch.ts";
 import { type Place, queueOf, type Seal, sealOf } from "./seal.ts";
 
 const SECRET = "correct horse battery staple";

@@ -1,9 +1,9 @@
 import { ValueLostError } from "@millrace/core";
 import { WholeInput } from "@millrace/core/internal";
 import { describe, expect, test } from "vitest";
+import type { Batch } from "./batch.ts";
 import { INLINE_LIMIT_BYTES, isReference, type ValueReference } from "./call-values.ts";
 import type { KeptValue, ValueUser } from "./kept-value.ts";
-import type { Batch } from "./messages.ts";
 import type { ValueStore } from "./value-store.ts";
 import { Values } from "./values.ts";
 

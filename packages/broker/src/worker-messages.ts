@@ -1,7 +1,6 @@
 import { packMessage } from "@millrace/core/internal";
-import { asValue, isReference, wireValue } from "./call-values.ts";
+import { asValue, type CallValue, isReference, NOTHING, wireValue } from "./call-values.ts";
 import { asBytes, asCount, asList, asText, decodeMessage, refuse, WIRE_VERSION } from "./message-fields.ts";
-import type { CallAnswer } from "./messages.ts";
 
 /** What a runner says to a worker that has a batch of its. */
 export type WorkerMessage =
@@ -10,6 +9,16 @@ export type WorkerMessage =
   /** Calls of the batch that have not started are to go back: others have time for them. */
   | { readonly type: "hand-back"; readonly batchId: string }
   | ({ readonly type: "answer" } & CallAnswer);
+
+/** The answer to a request, on its way to the thread that runs the call. */
+export interface CallAnswer {
+  readonly batchId: string;
+  readonly sequence: number;
+  readonly id: number;
+  readonly body: Uint8Array;
+  /** The value in it when it is large, which is not in the body. */
+  readonly value?: CallValue | undefined;
+}
 
 const TYPES = ["cancel", "answer", "hand-back"] as const;
 
@@ -49,5 +58,3 @@ export function decodeWorkerMessage(bytes: Uint8Array): WorkerMessage {
       return refuse("a kind of message to a worker", type);
   }
 }
-
-const NOTHING = new Uint8Array();

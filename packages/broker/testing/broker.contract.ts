@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { encodeBatch } from "../src/batch.ts";
 import { inSharedMemory } from "../src/call-values.ts";
-import { encodeBatch, encodeReport } from "../src/messages.ts";
+import { encodeReport } from "../src/report.ts";
 import { describeEndings } from "./broker-endings.contract.ts";
 import { type BrokerSetup, useBroker } from "./broker-harness.ts";
 import { describeMessages } from "./broker-messages.contract.ts";

@@ -1,6 +1,8 @@
 import { Conditions } from "../../../test/support/conditions.ts";
+import type { Batch } from "../src/batch.ts";
 import type { Broker, Capacity, Delivery, LostBatch, RunnerLink, WorkerLink } from "../src/broker.ts";
-import type { Batch, CallAnswer, Report } from "../src/messages.ts";
+import type { Report } from "../src/report.ts";
+import type { CallAnswer } from "../src/worker-messages.ts";
 import { sampleBatch, sampleReport } from "./samples.ts";
 
 /** A runner that remembers what it was told, and can be waited for. */

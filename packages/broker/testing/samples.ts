@@ -1,10 +1,5 @@
-import {
-  type Batch,
-  type CallOutcome,
-  type EncodedReport,
-  encodeReport,
-  type Report,
-} from "../src/messages.ts";
+import type { Batch } from "../src/batch.ts";
+import { type CallOutcome, type EncodedReport, encodeReport, type Report } from "../src/report.ts";
 
 /** Bytes that are no text, every value of a byte once. */
 export const ALL_BYTES = Uint8Array.from({ length: 256 }, (_, index) => index);

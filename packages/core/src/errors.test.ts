@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import * as errors from "./errors.ts";
 
@@ -50,6 +50,15 @@ const exported = Object.entries(errors)
 describe("every error", () => {
   test("is known to this test", () => {
     expect(Object.keys(CLASSES).sort()).toEqual(exported.sort());
+  });
+
+  test("is in the catalogue, wherever it is defined", () => {
+    const directory = new URL(".", import.meta.url);
+    const texts = readdirSync(directory).map((name) => readFileSync(new URL(name, directory), "utf8"));
+    const defined = texts.flatMap((text) => [
+      ...text.matchAll(/^export class (\w+) extends MillraceError/gm),
+    ]);
+    expect(defined.map(([, name]) => name).sort()).toEqual(exported.sort());
   });
 
   test.each(Object.entries(CLASSES))(

@@ -1,10 +1,11 @@
 import { captureConsole } from "./console-capture.ts";
 import { runInContext } from "./context.ts";
-import { CancelledRunError, describe, RunTimeoutError } from "./errors.ts";
+import { CancelledRunError, RunTimeoutError } from "./errors.ts";
 import { aggregate, resolveReturned } from "./final-state.ts";
 import type { FlowContext } from "./flow-context.ts";
 import type { FlowDefinition } from "./flow-definition.ts";
 import type { RunScope } from "./run-scope.ts";
+import { describeThrown } from "./shown-value.ts";
 import { State } from "./state.ts";
 
 /**
@@ -61,8 +62,10 @@ async function call({ fn }: FlowDefinition, context: FlowContext): Promise<State
     await scope.end();
     final = finalState(resolved, scope);
   } catch (error) {
-    const what = error instanceof Error ? `${error.name}: ${error.message}` : describe(error);
-    final = new State("FAILED", { data: error, message: `Flow run encountered an exception: ${what}` });
+    final = new State("FAILED", {
+      data: error,
+      message: `Flow run encountered an exception: ${describeThrown(error)}`,
+    });
   }
   await scope.end();
   return final;
