@@ -1,4 +1,4 @@
-import { type Batch, decodeBatch } from "@millrace/broker/messages";
+import { type Batch, decodeBatch } from "@millrace/broker/batch";
 import { logTo, setLogLevel } from "@millrace/core";
 import {
   activeContext,
