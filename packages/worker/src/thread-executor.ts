@@ -13,6 +13,7 @@ import { currentProjectRoot, encode, Queue, writeLogLine } from "@millrace/core/
 import type { AmbientCluster } from "./ambient.ts";
 import { chunkOf } from "./chunk.ts";
 import { DEFAULT_CALLS_PER_THREAD, type Executor } from "./executor.ts";
+import type { Overdue } from "./overdue-watch.ts";
 import {
   type Execution,
   fulfil,
@@ -24,7 +25,7 @@ import {
 import { Signal } from "./signal.ts";
 import { StartWatch } from "./start-watch.ts";
 import { hasRoom, planChunk, STUCK_AFTER_MS } from "./thread-plan.ts";
-import type { Overdue, ThreadSlot } from "./thread-slot.ts";
+import type { ThreadSlot } from "./thread-slot.ts";
 import { Threads } from "./threads.ts";
 import { tsxOf } from "./typescript-loader.ts";
 import { type ArrivalHandlers, fetchValues } from "./value-arrivals.ts";
@@ -127,7 +128,7 @@ export class ThreadExecutor implements Executor {
       ({ slot, waitsFor }) => slot === undefined && waitsFor === 0,
     );
     // Something goes on here at any rate, or a batch could go round for ever.
-    const isBusy = this.#threads.slots.some(({ inFlight }) => inFlight.size > 0);
+    const isBusy = this.#threads.slots.some(({ calls }) => calls.inFlight.size > 0);
     this.#endHere(isBusy ? unstarted : unstarted.slice(1), "unstarted");
     this.#onChange();
   }
@@ -139,7 +140,7 @@ export class ThreadExecutor implements Executor {
 
   hasRoom(): boolean {
     if (this.#isClosed || this.#ready.size >= this.threads) return false;
-    return this.#threads.slots.some((slot) => slot.isOpen && !slot.isStuck && hasRoom(slot));
+    return this.#threads.slots.some((slot) => slot.isOpen && !slot.isStuck && hasRoom(slot.calls));
   }
 
   room(): Promise<void> {
@@ -151,7 +152,7 @@ export class ThreadExecutor implements Executor {
   }
 
   async quiet(): Promise<void> {
-    const isBusy = () => this.#ready.size > 0 || this.#threads.slots.some(({ busyCalls }) => busyCalls > 0);
+    const isBusy = () => this.#ready.size > 0 || this.#threads.slots.some(({ calls }) => calls.busyCalls > 0);
     while (isBusy() && !this.#isClosed) await this.#changed.wait();
   }
 
@@ -181,15 +182,15 @@ export class ThreadExecutor implements Executor {
     // Those with the least to do first: a call should not wait behind others while a thread is idle.
     const slots = this.#threads.slots
       .filter(({ isOpen, isStuck }) => isOpen && !isStuck)
-      .sort((a, b) => a.busyCalls - b.busyCalls);
+      .sort((a, b) => a.calls.busyCalls - b.calls.busyCalls);
     for (let progress = true; progress && this.#ready.size > 0; ) {
       progress = false;
       for (const slot of slots) {
         const count = planChunk({
           threads: this.threads,
           pending: this.#ready.size,
-          inFlightCalls: slot.busyCalls,
-          inFlightMs: slot.busyMs,
+          inFlightCalls: slot.calls.busyCalls,
+          inFlightMs: slot.calls.busyMs,
           expectedMs: (index) => this.#expectedMs(this.#ready.at(index)),
           hasDependents: (index) => this.#ready.at(index).dependents !== undefined,
         });
@@ -197,7 +198,7 @@ export class ThreadExecutor implements Executor {
         this.#sendChunk(slot, count);
       }
     }
-    if (slots.some(({ busyCalls }) => busyCalls === 0)) this.#watchForStuck();
+    if (slots.some(({ calls }) => calls.busyCalls === 0)) this.#watchForStuck();
   }
 
   /** Sends up to `count` calls from the front of the queue that belong to one batch, and short ones that follow from them. */
@@ -218,13 +219,13 @@ export class ThreadExecutor implements Executor {
 
   /** A thread is idle while others have more than they do: should they be longer about it than they should, it gets that. */
   #watchForStuck(): void {
-    const others = this.#threads.slots.filter(({ hasWaiting, isStuck }) => hasWaiting && !isStuck);
+    const others = this.#threads.slots.filter(({ calls, isStuck }) => calls.hasWaiting && !isStuck);
     if (others.length === 0 || this.#stuckTimer !== undefined) return;
     const before = others.map(({ reports }) => reports);
     this.#stuckTimer = setTimeout(() => {
       this.#stuckTimer = undefined;
       for (const [index, slot] of others.entries())
-        if (slot.reports === before[index] && slot.hasWaiting) this.#takeBack(slot);
+        if (slot.reports === before[index] && slot.calls.hasWaiting) this.#takeBack(slot);
       this.#onChange();
     }, STUCK_AFTER_MS);
   }
@@ -247,11 +248,11 @@ export class ThreadExecutor implements Executor {
     } else {
       for (const { sequence, id } of report.requests) {
         const pending = execution.calls.get(sequence);
-        if (pending !== undefined && id > 0) slot.asked(pending);
+        if (pending !== undefined && id > 0) slot.calls.asked(pending);
       }
       for (const sequence of report.parked) {
         const pending = execution.calls.get(sequence);
-        if (pending !== undefined) slot.idles(pending);
+        if (pending !== undefined) slot.calls.idles(pending);
       }
       this.#learn(execution, report);
       for (const { sequence } of report.outcomes) {
