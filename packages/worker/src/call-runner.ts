@@ -1,23 +1,13 @@
 import { type Batch, type CallAnswer, encodeError, type RawOutcome, toRaw } from "@millrace/broker";
-import type { Outcome } from "@millrace/core";
-import {
-  type AttemptInfo,
-  decode,
-  decodeWithInputs,
-  runAttempt,
-  type ScopeOwner,
-  type TaskDefinition,
-} from "@millrace/core/internal";
-import { BusyClock } from "./busy-clock.ts";
+import { decode, decodeWithInputs, type ScopeOwner, type TaskDefinition } from "@millrace/core/internal";
+import { CallAttempts } from "./call-attempts.ts";
 import { type CallOfBatch, CallQueue, type Turn } from "./call-queue.ts";
-import { IdleWatch } from "./idle-watch.ts";
 import type { ModuleLoader } from "./module-loader.ts";
 import { Outbox, type OutboxOptions } from "./outbox.ts";
+import { RoomWatch } from "./room-watch.ts";
 import { RunningCall } from "./running-call.ts";
-import { Signal } from "./signal.ts";
+import { RunningCalls } from "./running-calls.ts";
 import type { ThreadState } from "./thread-state.ts";
-import { TimeLimits } from "./time-limits.ts";
-import { WaitingTasks } from "./waiting-tasks.ts";
 
 export interface CallRunnerOptions extends OutboxOptions {
   readonly loader: ModuleLoader;
@@ -44,28 +34,33 @@ export interface CallRunnerOptions extends OutboxOptions {
  */
 export class CallRunner {
   readonly #options: CallRunnerOptions;
-  readonly #limits: TimeLimits;
   readonly #outbox: Outbox;
-  readonly #clock = new BusyClock();
-  readonly #idleWatch = new IdleWatch();
-  readonly #waitingTasks = new WaitingTasks<TaskDefinition>();
   readonly #queue: CallQueue;
-  /** Calls whose functions have not ended at once. */
-  readonly #running = new Set<RunningCall>();
+  readonly #running: RunningCalls;
+  readonly #room: RoomWatch;
+  readonly #attempts: CallAttempts;
   /** The call whose module is being loaded. */
   #loading: RunningCall | undefined;
-  /** The call that keeps others from starting. */
-  #current: RunningCall | undefined;
   #isBusy = false;
   #isClosed = false;
-  /** A call that was under way has ended, or waits for an answer. */
-  readonly #fewer = new Signal();
 
   constructor(options: CallRunnerOptions) {
     this.#options = options;
     this.#outbox = new Outbox(options);
-    this.#limits = new TimeLimits(options.state);
     this.#queue = new CallQueue(options.state, options.onDeferred);
+    this.#running = new RunningCalls(options.state);
+    this.#room = new RoomWatch(options.mostCalls, this.#running, this.#outbox);
+    this.#attempts = new CallAttempts({
+      state: options.state,
+      running: this.#running,
+      room: this.#room,
+      outbox: this.#outbox,
+      onOutcome: (call, outcome, busyMs) =>
+        this.#end(call, toRaw(outcome), Math.max(0, Math.round(busyMs * 1000))),
+      onLateEnd: (wasCurrent) => this.#onLateEnd(wasCurrent),
+      onGoesOn: options.onGoesOn,
+      onFunctionEnded: options.onEnded,
+    });
   }
 
   /** Takes the calls of a batch, or of a part of it, behind those that it has. */
@@ -77,7 +72,7 @@ export class CallRunner {
   /** Ends a call early: its outcome is `cancelled`, unless it has ended. */
   cancel(batchId: string, sequence: number): void {
     const isIt = ({ batch, call }: CallOfBatch) => call.sequence === sequence && batch.id === batchId;
-    const running = this.#find(batchId, sequence);
+    const running = this.#running.find(batchId, sequence);
     if (running !== undefined) running.attempt?.cancel("The task run was cancelled.");
     else if (this.#loading !== undefined && isIt(this.#loading)) this.#loading.drop();
     else this.#drop(this.#queue.waitingIn(batchId).filter(isIt), CANCELLED);
@@ -100,7 +95,7 @@ export class CallRunner {
 
   answer(answer: CallAnswer): void {
     const { batchId, sequence } = answer;
-    const running = this.#find(batchId, sequence);
+    const running = this.#running.find(batchId, sequence);
     if (running === undefined) return;
     this.#outbox.turnTo(batchId); // It goes on, and what is logged is its.
     running.answered(answer);
@@ -108,19 +103,17 @@ export class CallRunner {
 
   /** Would a call start at once? */
   get hasRoom(): boolean {
-    return this.#current === undefined && this.#loading === undefined && this.#queue.isEmpty;
+    return !this.#attempts.hasCurrent && this.#loading === undefined && this.#queue.isEmpty;
   }
 
   /** The call that the context is part of, when it awaits something. */
   callOf(context: ScopeOwner): RunningCall | undefined {
-    for (const running of this.#running)
-      if (running.info !== undefined && context.isWithin(running.info)) return running;
-    return undefined;
+    return this.#running.callOf(context);
   }
 
   /** Says who logs the next line, so that it goes to that call's flow. */
   logs(context: ScopeOwner | undefined): void {
-    if (context === undefined || this.#running.size === 0) return;
+    if (context === undefined || this.#running.isEmpty) return;
     const call = this.callOf(context);
     if (call !== undefined) this.#outbox.turnTo(call.batch.id);
   }
@@ -140,7 +133,7 @@ export class CallRunner {
    * Without effect on one that has ended.
    */
   fail(taskRunId: string, error: unknown): void {
-    for (const call of this.#running) if (taskRunIdOf(call) === taskRunId) call.attempt?.fail(error);
+    this.#running.fail(taskRunId, error);
   }
 
   async #run(): Promise<void> {
@@ -197,69 +190,21 @@ export class CallRunner {
   }
 
   #executeTask(task: TaskDefinition, running: RunningCall, number: number): Promise<void> | undefined {
-    const { batch, call } = running;
     let args: readonly unknown[];
     try {
-      args = decodeWithInputs(call.args, running.inputs.map(decode)) as readonly unknown[];
+      args = decodeWithInputs(running.call.args, running.inputs.map(decode)) as readonly unknown[];
     } catch (error) {
       this.#end(running, { kind: "threw-for-good", payload: encodeError(error) }, 0);
       return undefined;
     }
-    const startedAt = performance.now();
-    const { timeoutSeconds } = batch.tasks[call.task]!;
-    if (timeoutSeconds > 0) this.#limits.begin(number, timeoutSeconds);
-    const info = infoOf(running, task, timeoutSeconds);
-    const attempt = runAttempt(task, args, info, running);
-    const aloneMs = performance.now() - startedAt;
-    this.#clock.alone(aloneMs);
-    if ("type" in attempt) {
-      this.#finish(running, number, attempt, aloneMs);
-      return undefined;
-    }
-    running.attempt = attempt;
-    running.info = info;
-    this.#running.add(running);
-    this.#current = running;
-    this.#options.state.setAwaiting(this.#running.size);
-    this.flush(); // It awaits something: others need not wait with it.
-    const begunAt = this.#clock.begin();
-    const ended = attempt.outcome.then((outcome) => {
-      this.#running.delete(running);
-      this.#options.state.setAwaiting(this.#running.size);
-      const busyMs = aloneMs + this.#clock.end(begunAt);
-      this.#waitingTasks.observe(task, performance.now() - startedAt, busyMs);
-      this.#finish(running, number, outcome, busyMs);
-      if (outcome.type !== "returned") void this.#watchFunction(number, attempt.functionEnded);
-      // Nobody else would, if others run meanwhile, or none.
-      if (this.#current !== running || !this.#isBusy) this.flush();
-      this.#fewer.fire();
-      this.#runUnlessBusy();
-    });
-    return Promise.race([ended, running.parked(), this.#waits(running, task)]).then(() => {
-      this.#idleWatch.stop();
-      this.#current = undefined;
-    });
+    return this.#attempts.run(task, args, running, number);
   }
 
-  /** Resolves when the call, which awaits something, leaves room for another beside it. */
-  async #waits(running: RunningCall, task: TaskDefinition): Promise<void> {
-    if (this.#waitingTasks.has(task)) await new Promise(setImmediate);
-    else await new Promise<void>((resolve) => this.#idleWatch.watch(resolve));
-    while (this.#isFull) await this.#fewer.wait();
-    if (this.#running.has(running)) this.#outbox.parked(running.batch.id, running.call.sequence);
-  }
-
-  get #isFull(): boolean {
-    const { mostCalls } = this.#options;
-    if (this.#running.size < mostCalls) return false;
-    let underWay = 0;
-    for (const running of this.#running) if (!running.isParked) underWay++;
-    return underWay >= mostCalls;
-  }
-
-  #finish(running: RunningCall, number: number, outcome: Outcome, busyMs: number): void {
-    this.#limits.end(number);
-    this.#end(running, toRaw(outcome), Math.max(0, Math.round(busyMs * 1000)));
+  #onLateEnd(wasCurrent: boolean): void {
+    // Nobody else would, if others run meanwhile, or none.
+    if (!wasCurrent || !this.#isBusy) this.flush();
+    this.#room.fewer();
+    this.#runUnlessBusy();
   }
 
   #end(ended: CallOfBatch, outcome: RawOutcome, durationMicros: number): void {
@@ -269,50 +214,9 @@ export class CallRunner {
 
   readonly #request = ({ batch, call }: RunningCall, id: number, body: Uint8Array): void => {
     this.#outbox.ask(batch.id, { sequence: call.sequence, id, body });
-    this.#fewer.fire();
+    this.#room.fewer();
   };
-
-  /** The outcome of an attempt that was interrupted may be there before the end of its function. */
-  async #watchFunction(call: number, functionEnded: Promise<void>): Promise<void> {
-    let hasEnded = false;
-    const ended = functionEnded.then(() => {
-      hasEnded = true;
-    });
-    // A function that heeds its signal has ended after a turn or two.
-    await new Promise(setImmediate);
-    if (hasEnded) return;
-    this.#options.onGoesOn(call);
-    await ended;
-    this.#options.onEnded(call);
-  }
-
-  #find(batchId: string, sequence: number): RunningCall | undefined {
-    for (const running of this.#running)
-      if (running.call.sequence === sequence && running.batch.id === batchId) return running;
-    return undefined;
-  }
 }
 
 const CANCELLED: RawOutcome = { kind: "cancelled", payload: new Uint8Array() };
 const UNSTARTED: RawOutcome = { kind: "unstarted", payload: new Uint8Array() };
-
-function taskRunIdOf({ batch, call }: CallOfBatch): string {
-  return `${batch.contexts[call.context]!.scopeId}-${call.number}`;
-}
-
-function infoOf(running: RunningCall, task: TaskDefinition, timeoutSeconds: number): AttemptInfo {
-  const { call, context } = running;
-  const { flowRunId, flowName, flowRunName, tags, logConsole, heldLimits } = context;
-  return {
-    flowRunId,
-    flowName,
-    flowRunName,
-    taskRunId: taskRunIdOf(running),
-    taskRunName: call.name || `${task.name}-${call.number}`,
-    attempt: call.attempt,
-    tags,
-    logConsole: logConsole || task.logConsole,
-    timeoutSeconds: timeoutSeconds || undefined,
-    heldLimits,
-  };
-}

@@ -1,6 +1,7 @@
 import {
   type Batch,
   type BatchCall,
+  type CallAnswer,
   type CallInput,
   type CallOutcome,
   type EncodedReport,
@@ -8,7 +9,6 @@ import {
   isSequence,
   type Report,
 } from "@millrace/broker";
-import type { ThreadSlot } from "./thread-slot.ts";
 
 /** A batch that is being executed. */
 export interface Execution {
@@ -18,6 +18,14 @@ export interface Execution {
   /** Calls that have not ended, by their sequence. */
   readonly calls: Map<number, PendingCall>;
   readonly onReport: (report: EncodedReport, isLast: boolean) => void;
+}
+
+/** What has calls, as a thread does. */
+export interface CallHolder {
+  cancel(call: PendingCall): void;
+  answer(call: PendingCall, answer: CallAnswer): void;
+  /** The call has ended otherwise. */
+  ended(call: PendingCall): void;
 }
 
 /** A call that has not ended. */
@@ -35,7 +43,7 @@ export class PendingCall {
   /** Calls of its batch that wait for it. */
   dependents: PendingCall[] | undefined;
   /** The thread that has it. */
-  slot: ThreadSlot | undefined;
+  slot: CallHolder | undefined;
   /** How many calls the slot got before this one. */
   number = 0;
   /** What it was expected to take when a thread got it. */

@@ -43,6 +43,11 @@ export class RunningCall implements AttemptHost {
     return this.batch.contexts[this.call.context] as CallContext;
   }
 
+  /** Of the task run that the call is an attempt of. */
+  get taskRunId(): string {
+    return `${this.context.scopeId}-${this.call.number}`;
+  }
+
   get services(): RunServices {
     this.#services ??= remoteServices(this);
     return this.#services;

@@ -33,14 +33,14 @@ export class StartWatch {
     const started: PendingCall[] = [];
     let isDue = false;
     for (const slot of this.#threads.slots) {
-      const begun = slot.begun();
+      const begun = slot.calls.begun();
       for (const call of begun) {
         if (call.start === "told") continue;
         if (call.start === "seen") started.push(call);
         call.start = call.start === "seen" ? "told" : "seen";
         isDue = true;
       }
-      isDue ||= slot.inFlight.size > begun.length;
+      isDue ||= slot.calls.inFlight.size > begun.length;
     }
     if (started.length > 0) this.#onStarted(started);
     if (isDue) this.start();

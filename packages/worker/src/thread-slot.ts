@@ -1,11 +1,12 @@
-import { MessageChannel, type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { type Batch, type CallAnswer, encodeBatch } from "@millrace/broker";
 import { decode } from "@millrace/core/internal";
-import type { PendingCall } from "./pending-call.ts";
-import { type FromThread, KILL_GRACE_MS, type ThreadStart, type ToThread } from "./thread-protocol.ts";
-import { monotonicMs, ThreadState } from "./thread-state.ts";
-
-export type Overdue = "timed-out" | "cancelled";
+import { type LeakHandlers, LeakWatch } from "./leak-watch.ts";
+import { type OnStuck, OverdueWatch } from "./overdue-watch.ts";
+import type { CallHolder, PendingCall } from "./pending-call.ts";
+import { ThreadCalls } from "./thread-calls.ts";
+import { ThreadPort } from "./thread-port.ts";
+import type { FromThread, ThreadStart } from "./thread-protocol.ts";
+import { ThreadState } from "./thread-state.ts";
 
 export interface SlotHandlers {
   /** It takes calls: it has started, or has passed over those that were taken back. */
@@ -13,82 +14,57 @@ export interface SlotHandlers {
   /** A call waits, and keeps the thread from nothing. */
   readonly onDeferred: () => void;
   readonly onReport: (bytes: Uint8Array, attachments: readonly Uint8Array[]) => void;
-  /**
-   * The call should have ended, and the thread, which computes, has not heard of it. `isGuilty`: it is the call itself that
-   * computes, as far as one can tell, and not another beside it.
-   */
-  readonly onStuck: (call: PendingCall, why: Overdue, isGuilty: boolean) => void;
-  /** A function of a call that has ended goes on: the thread is to get no more calls, and to go when it has none. */
-  readonly onLeak: () => void;
+  readonly onStuck: OnStuck;
+  readonly onLeak: LeakHandlers["onLeak"];
 }
 
-/** One thread, and the calls that it has. */
-export class ThreadSlot {
-  readonly port: MessagePort;
+/** One thread: whether it takes calls, and what is said between it and the executor about those that it has. */
+export class ThreadSlot implements CallHolder {
   readonly start: Pick<ThreadStart, "port" | "state">;
   readonly ready: Promise<void>;
-  /** In the order in which the thread starts them. */
-  readonly inFlight = new Set<PendingCall>();
+  readonly calls: ThreadCalls;
   /** Ends the thread. */
   readonly kill = new AbortController();
-  isReady = false;
-  /** It gets no more calls. */
-  isLeaving = false;
   /** How many reports have come. */
   reports = 0;
   failStart!: (error: Error) => void;
   readonly #handlers: SlotHandlers;
   readonly #state = new ThreadState();
-  #receive!: (message: FromThread) => void;
-  #sent = 0;
-  /** Expected time of the known calls in flight that keep the thread busy. */
-  #busyMs = 0;
-  #unknown = 0;
-  #parked = 0;
+  readonly #port: ThreadPort;
+  readonly #overdue: OverdueWatch;
+  readonly #leaks: LeakWatch;
+  #resolveReady!: () => void;
+  #isReady = false;
   /** It has been longer about a call than was expected, and has not reported since. */
   #isSlow = false;
   /** Calls with lower numbers have been taken back, or handed over before those. */
   #takenBackBelow = 0;
-  /** It has died, or the executor has closed: nothing is looked at any more. */
-  #isOver = false;
-  /** How many messages the thread was sent. */
-  #told = 0;
-  #limitTimer: NodeJS.Timeout | undefined;
-  #leavingTimer: NodeJS.Timeout | undefined;
-  /** Calls that should have ended, each with the timer of the next look at it. */
-  readonly #overdue = new Map<PendingCall, NodeJS.Timeout>();
-  /** Functions that go on though their calls have ended, by the number of the call. */
-  readonly #goingOn = new Map<number, NodeJS.Timeout>();
 
   constructor(handlers: SlotHandlers) {
     this.#handlers = handlers;
-    const { port1, port2 } = new MessageChannel();
-    this.port = port1;
-    this.start = { port: port2, state: this.#state.buffer };
+    this.#port = new ThreadPort(this.#state, (message) => this.#receive(message));
+    this.start = { port: this.#port.far, state: this.#state.buffer };
+    this.calls = new ThreadCalls(this, this.#state);
+    this.#overdue = new OverdueWatch(this.#port, this.#state, this.calls, handlers.onStuck);
+    this.#leaks = new LeakWatch(this.#port, {
+      onLeak: handlers.onLeak,
+      onBlocked: () => this.kill.abort(),
+    });
     this.ready = new Promise((resolve, reject) => {
+      this.#resolveReady = resolve;
       this.failStart = reject;
-      this.#receive = (message) => {
-        if (message instanceof Uint8Array) handlers.onReport(message, NO_ATTACHMENTS);
-        else if (message.type === "report") handlers.onReport(message.bytes, message.attachments);
-        else if (message.type === "failed") reject(decode(message.error));
-        else if (message.type === "goes-on") this.#goesOn(message.call);
-        else if (message.type === "ended") this.#hasEnded(message.call);
-        else if (message.type === "passed-over") handlers.onReady();
-        else if (message.type === "deferred") this.#isDeferred(message.call);
-        else {
-          this.isReady = true;
-          resolve();
-          handlers.onReady();
-        }
-      };
-      port1.on("message", this.#receive);
     });
     this.ready.catch(() => {});
   }
 
   /** May it get calls? */
   get isOpen(): boolean {
-    return this.isReady && !this.isLeaving;
+    return this.#isReady && !this.isLeaving;
+  }
+
+  /** It gets no more calls. */
+  get isLeaving(): boolean {
+    return this.#leaks.hasLeak;
   }
 
   /**
@@ -99,40 +75,9 @@ export class ThreadSlot {
     return this.#isSlow || this.#state.started < this.#takenBackBelow;
   }
 
-  /** Calls that keep the thread busy, or will. */
-  get busyCalls(): number {
-    return this.inFlight.size - this.#parked;
-  }
-
-  /** What they are expected to take; Infinity while one of them is of a new task. */
-  get busyMs(): number {
-    return this.#unknown > 0 ? Number.POSITIVE_INFINITY : this.#busyMs;
-  }
-
-  /** Does it have calls that have not had their turn? */
-  get hasWaiting(): boolean {
-    return this.#sent > this.#state.started;
-  }
-
-  /** The calls that have begun, and whose end is not known. Calls begin in the order in which they came. */
-  begun(): PendingCall[] {
-    const begun: PendingCall[] = [];
-    for (const call of this.inFlight) {
-      if (call.number >= this.#state.started) break;
-      if (this.#hasBegun(call)) begun.push(call);
-    }
-    return begun;
-  }
-
   /** Hands calls of a batch to the thread, each behind those of them that it waits for. */
   send(batch: Batch, calls: readonly PendingCall[]): void {
-    for (const call of calls) {
-      call.slot = this;
-      call.number = this.#sent++;
-      this.#state.offer(call.number);
-      this.inFlight.add(call);
-      this.#count(call, 1);
-    }
+    for (const call of calls) this.calls.add(call);
     const chunk = calls.map(({ call, args, inputs, after }) =>
       args === call.args && inputs === call.inputs && after === call.after
         ? call
@@ -140,8 +85,8 @@ export class ThreadSlot {
     );
     const attachments: Uint8Array[] = [];
     const bytes = new Uint8Array(encodeBatch({ ...batch, calls: chunk }, attachments)); // A copy, and cloned: see thread-entry.ts.
-    this.#tell(attachments.length === 0 ? bytes : { type: "chunk", bytes, attachments });
-    if (batch.tasks.some(({ timeoutSeconds }) => timeoutSeconds > 0)) this.#watchLimits();
+    this.#port.tell(attachments.length === 0 ? bytes : { type: "chunk", bytes, attachments });
+    if (batch.tasks.some(({ timeoutSeconds }) => timeoutSeconds > 0)) this.#overdue.watchLimits();
   }
 
   reported(): void {
@@ -150,203 +95,64 @@ export class ThreadSlot {
   }
 
   ended(call: PendingCall): void {
-    if (!this.inFlight.delete(call)) return;
-    if (call.isParked) this.#parked--;
-    else this.#count(call, -1);
-    if (this.inFlight.size === 0) this.#busyMs = 0; // Sums of fractions drift.
-    if (this.#overdue.size > 0) {
-      clearTimeout(this.#overdue.get(call));
-      this.#overdue.delete(call);
-    }
-    call.slot = undefined;
-    call.start = "unseen";
-  }
-
-  /** The call has asked something, and waits for the answer. */
-  asked(call: PendingCall): void {
-    call.hasAsked = true;
-    this.#changeParked(call, () => call.unanswered++);
-  }
-
-  /** The call awaits something, and the thread has nothing else to do. */
-  idles(call: PendingCall): void {
-    this.#changeParked(call, () => {
-      call.isIdle = true;
-    });
-  }
-
-  /** The call, of which only the number is known, waits for others that its thread has. */
-  #isDeferred(number: number): void {
-    for (const call of this.inFlight) {
-      if (call.number !== number) continue;
-      this.#changeParked(call, () => {
-        call.isDeferred = true;
-      });
-      this.#handlers.onDeferred();
-    }
+    this.calls.delete(call);
+    this.#overdue.forget(call);
   }
 
   answer(call: PendingCall, answer: CallAnswer): void {
-    if (call.unanswered > 0) this.#changeParked(call, () => call.unanswered--);
-    this.#tell({ type: "answer", ...answer });
+    this.calls.answered(call);
+    this.#port.tell({ type: "answer", ...answer });
   }
 
   /** Asks for the end of a call that the thread has. */
   cancel(call: PendingCall): void {
     const { batch } = call.execution;
-    this.#tell({ type: "cancel", batchId: batch.id, sequence: call.call.sequence });
-    this.#expectEnd(call, "cancelled");
+    const told = this.#port.tell({ type: "cancel", batchId: batch.id, sequence: call.call.sequence });
+    this.#overdue.expectEnd(call, "cancelled", told);
   }
 
   /** Takes back the calls that the thread has not started, in their order. It is longer about the others than it should be. */
   takeBack(): PendingCall[] {
-    const calls: PendingCall[] = [];
-    for (const call of [...this.inFlight].reverse()) {
-      if (!this.#state.claim(call.number)) break; // It has started, and so have those before it.
-      this.ended(call);
-      calls.push(call);
-    }
-    this.#takenBackBelow = this.#sent;
-    this.#isSlow = this.busyCalls > 0;
-    return calls.reverse();
+    const calls = this.calls.takeBack();
+    for (const call of calls) this.#overdue.forget(call);
+    this.#takenBackBelow = this.calls.sent;
+    this.#isSlow = this.calls.busyCalls > 0;
+    return calls;
   }
 
   /** Takes in what a thread that has died sent before: its end may be known before its last words. */
   receiveLast(): void {
-    this.#receiveAll();
-    this.isReady = false;
+    this.#port.receiveAll();
+    this.#isReady = false;
   }
 
-  #receiveAll(): void {
-    for (
-      let next = receiveMessageOnPort(this.port);
-      next !== undefined;
-      next = receiveMessageOnPort(this.port)
-    )
-      this.#receive(next.message as FromThread);
+  /** Nothing is said any more. */
+  close(): void {
+    this.#port.close();
   }
 
-  /**
-   * The thread is dead. Which calls may have killed it: the one that computed, when no other ran beside it; else each
-   * that had begun, but not those that waited for an answer, unless there is no other. The others run again, and so do
-   * those that had ended, but whose outcome was lost.
-   */
+  /** The thread is dead, and is watched no more: see ThreadCalls.lost. */
   lost(): { suspects: PendingCall[]; others: PendingCall[] } {
-    this.#isOver = true;
-    for (const timer of [this.#limitTimer, this.#leavingTimer]) clearTimeout(timer);
-    for (const timers of [this.#overdue, this.#goingOn])
-      for (const timer of timers.values()) clearTimeout(timer);
-    const { awaiting, lastBegun } = this.#state;
-    const calls = [...this.inFlight];
-    this.inFlight.clear();
-    const begun = calls.filter((call) => (awaiting > 0 ? this.#hasBegun(call) : call.number === lastBegun));
-    const active = begun.filter(({ unanswered }) => unanswered === 0);
-    const suspects = active.length > 0 ? active : begun;
-    const others = calls.filter((call) => !suspects.includes(call));
-    for (const call of calls) {
-      call.slot = undefined;
-      call.unanswered = 0;
-      call.isIdle = false;
-      call.isDeferred = false;
-      call.start = "unseen";
+    this.#overdue.stop();
+    this.#leaks.stop();
+    return this.calls.lost();
+  }
+
+  #receive(message: FromThread): void {
+    if (message instanceof Uint8Array) this.#handlers.onReport(message, NO_ATTACHMENTS);
+    else if (message.type === "report") this.#handlers.onReport(message.bytes, message.attachments);
+    else if (message.type === "failed") this.failStart(decode(message.error) as Error);
+    else if (message.type === "goes-on") this.#leaks.goesOn(message.call);
+    else if (message.type === "ended") this.#leaks.ended(message.call);
+    else if (message.type === "passed-over") this.#handlers.onReady();
+    else if (message.type === "deferred") {
+      if (this.calls.deferred(message.call)) this.#handlers.onDeferred();
+    } else {
+      this.#isReady = true;
+      this.#resolveReady();
+      this.#handlers.onReady();
     }
-    return { suspects, others };
-  }
-
-  /** Of older calls than there are claims, it is known by what they have done. */
-  #hasBegun({ number, isIdle, hasAsked }: PendingCall): boolean {
-    return number < this.#state.started && (isIdle || hasAsked || this.#state.isClaimed(number));
-  }
-
-  #changeParked(call: PendingCall, change: () => void): void {
-    const before = call.isParked;
-    change();
-    const after = call.isParked;
-    if (before === after) return;
-    this.#parked += after ? 1 : -1;
-    this.#count(call, after ? -1 : 1);
-  }
-
-  #count({ expectedMs }: PendingCall, by: 1 | -1): void {
-    if (expectedMs === undefined) this.#unknown += by;
-    else this.#busyMs += by * expectedMs;
-  }
-
-  #tell(message: ToThread): void {
-    this.#told++;
-    this.port.postMessage(message);
-  }
-
-  // ---- What is over and goes on ----------------------------------------------------------------------------------
-
-  /** The thread was told, or knows by its own clock, that the call is to end. Looks whether it had a chance to do so. */
-  #expectEnd(call: PendingCall, why: Overdue, told = this.#told): void {
-    const look = () => {
-      const { heard } = this.#state;
-      this.#overdue.delete(call);
-      if (heard >= told) {
-        // The thread does what it can: the call may wait for the ends of its own calls.
-        this.#tell({ type: "ping" });
-        this.#expectEnd(call, why);
-      } else if (this.#hasBegun(call)) this.#handlers.onStuck(call, why, call.unanswered === 0);
-      else this.#expectEnd(call, why, told); // Another call computes, and this one is behind it.
-    };
-    clearTimeout(this.#overdue.get(call));
-    this.#overdue.set(call, setTimeout(look, KILL_GRACE_MS));
-  }
-
-  #goesOn(call: number): void {
-    if (this.#isOver) return; // A message may still come after the port was closed.
-    const onLate = () => {
-      this.#receiveAll(); // Our own event loop may be late, and the timer before the message.
-      if (this.#goingOn.delete(call) && !this.isLeaving && !this.#isOver) this.#leave();
-    };
-    this.#goingOn.set(call, setTimeout(onLate, KILL_GRACE_MS));
-  }
-
-  #hasEnded(call: number): void {
-    clearTimeout(this.#goingOn.get(call));
-    this.#goingOn.delete(call);
-  }
-
-  /** Its other calls may end; but when what goes on does not let them, they run elsewhere. */
-  #leave(): void {
-    this.isLeaving = true;
-    const look = () => {
-      if (this.#state.heard < told) this.kill.abort();
-      else this.#leavingTimer = setTimeout(look, KILL_GRACE_MS);
-      this.#tell({ type: "ping" });
-      told = this.#told;
-    };
-    this.#tell({ type: "ping" });
-    let told = this.#told;
-    this.#leavingTimer = setTimeout(look, KILL_GRACE_MS);
-    this.#handlers.onLeak();
-  }
-
-  /** Looks when the next limit should have ended its call; as long as the thread has calls with one. */
-  #watchLimits(): void {
-    if (this.#limitTimer !== undefined) return;
-    const { limit } = this.#state;
-    const leftMs = limit === undefined ? KILL_GRACE_MS : limit.endsAt - monotonicMs();
-    // Often enough for a shorter limit, of a call that has begun since.
-    const waitMs = leftMs > 0 ? Math.min(leftMs, KILL_GRACE_MS) : KILL_GRACE_MS;
-    this.#limitTimer = setTimeout(() => {
-      this.#limitTimer = undefined;
-      const { limit: now } = this.#state;
-      const isOver = now !== undefined && monotonicMs() >= now.endsAt;
-      const call = isOver ? [...this.inFlight].find(({ number }) => number === now.call) : undefined;
-      if (call !== undefined && !this.#overdue.has(call)) {
-        this.#tell({ type: "ping" });
-        this.#expectEnd(call, "timed-out");
-      }
-      if ([...this.inFlight].some(hasLimit)) this.#watchLimits();
-    }, waitMs);
   }
 }
 
 const NO_ATTACHMENTS: readonly Uint8Array[] = [];
-
-function hasLimit({ timeoutSeconds }: PendingCall): boolean {
-  return timeoutSeconds > 0;
-}

@@ -2,9 +2,10 @@ import { fileURLToPath } from "node:url";
 import { WorkerStartError } from "@millrace/core";
 import type { Piscina } from "piscina";
 import { deathSentence } from "./death-sentence.ts";
+import type { Overdue } from "./overdue-watch.ts";
 import type { PendingCall } from "./pending-call.ts";
 import type { ThreadStart } from "./thread-protocol.ts";
-import { type Overdue, ThreadSlot } from "./thread-slot.ts";
+import { ThreadSlot } from "./thread-slot.ts";
 import { threadArguments } from "./typescript-loader.ts";
 
 /** `src` and `dist` are side by side: threads run the built file in both, since a thread cannot load our TypeScript. */
@@ -14,7 +15,7 @@ export interface ThreadsHandlers {
   /** A thread has begun to take calls, or is to take no more. */
   readonly onChange: () => void;
   readonly onReport: (slot: ThreadSlot, bytes: Uint8Array, attachments: readonly Uint8Array[]) => void;
-  /** See SlotHandlers.onStuck. */
+  /** See OnStuck. */
   readonly onStuck: (call: PendingCall, why: Overdue) => void;
   /** The thread is dead, and another takes its place; its calls are to be recovered. */
   readonly onDied: (slot: ThreadSlot, reason: string) => void;
@@ -65,14 +66,14 @@ export class Threads {
 
   /** The thread may go if it is to leave: it has no calls any more. */
   emptied(slot: ThreadSlot): void {
-    if (slot.isLeaving && slot.inFlight.size === 0) slot.kill.abort();
+    if (slot.isLeaving && slot.calls.inFlight.size === 0) slot.kill.abort();
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
     for (const slot of [...this.#slots, ...this.#leaving]) {
       slot.lost(); // Its timers go.
-      slot.port.close();
+      slot.close();
     }
     if (this.#pool === undefined) return;
     // Piscina would replace a thread that was ended before, and exits only now: for ever, with nobody to end it.
@@ -112,7 +113,7 @@ export class Threads {
   #died(slot: ThreadSlot, pool: Piscina, reason: string): void {
     if (this.#isClosed) return;
     slot.receiveLast();
-    slot.port.close();
+    slot.close();
     slot.failStart(new WorkerStartError(`Expected a worker thread to start, but it died. ${reason}`));
     if (this.#leaving.delete(slot)) pool.options.maxThreads--;
     else this.#slots[this.#slots.indexOf(slot)] = this.#openSlot(pool);
