@@ -32,7 +32,7 @@ export class StartWatch {
     this.#timer = undefined;
     const started: PendingCall[] = [];
     let isDue = false;
-    for (const slot of this.#threads.slots) {
+    for (const slot of this.#threads.all) {
       const begun = slot.calls.begun();
       for (const call of begun) {
         if (call.start === "told") continue;

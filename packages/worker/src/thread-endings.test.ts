@@ -165,6 +165,32 @@ describe("a function that goes on after its call was ended", () => {
     await executor.idle();
   });
 
+  test("gives back the calls that wait behind others in its thread, and they run in the new one", async () => {
+    await start(1);
+    await execute(["computeInSteps", 0], ["add", 1, 1]).outcomes; // What is known to be short is sent to a thread that is busy.
+    const path = gate.path("a");
+    const leak = execute(["ignore", path]);
+    await gate.started([path]);
+    leak.cancel(0);
+    expect(await leak.kinds).toEqual(["cancelled"]);
+    const computing = execute(["computeInSteps", 3_000]).outcomes.then(() => "computed");
+    const waiting = execute(["add", 1, 1]).outcomes.then(() => "added");
+    expect(await Promise.race([computing, waiting])).toBe("added");
+    await computing;
+  });
+
+  test("does not hide what still computes in its thread: the executor is not quiet", async () => {
+    await start(1);
+    const before = await thread();
+    const path = gate.path("a");
+    const leak = execute(["ignore", path]);
+    await gate.started([path]);
+    leak.cancel(0);
+    const computing = execute(["computeInSteps", 3_000]).outcomes.then(() => "ended");
+    while ((await thread()) === before) await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(await Promise.race([executor.quiet().then(() => "quiet"), computing])).toBe("ended");
+  });
+
   test("and then never lets its thread go, is ended with it, and calls sent there run elsewhere", async () => {
     await start(1);
     const path = gate.path("a");

@@ -66,6 +66,7 @@ export class ThreadExecutor implements Executor {
       onChange: () => this.#onChange(),
       onReport: (slot, bytes, attachments) => this.#onReport(slot, bytes, attachments),
       onStuck: (call, why) => this.#endOverdue(call, why),
+      onLeaving: (slot) => this.#recover(slot.takeBack()),
       onDied: (slot, reason) => this.#onDied(slot, reason),
     });
     this.#stuck = new StuckWatch(this.#threads, (slots) => {
@@ -125,7 +126,7 @@ export class ThreadExecutor implements Executor {
       ({ slot, waitsFor }) => slot === undefined && waitsFor === 0,
     );
     // Something goes on here at any rate, or a batch could go round for ever.
-    const isBusy = this.#threads.slots.some(({ calls }) => calls.inFlight.size > 0);
+    const isBusy = this.#threads.all.some(({ calls }) => calls.inFlight.size > 0);
     this.#executions.end(isBusy ? unstarted : unstarted.slice(1), "unstarted");
     this.#onChange();
   }
@@ -148,7 +149,7 @@ export class ThreadExecutor implements Executor {
   }
 
   async quiet(): Promise<void> {
-    const isBusy = () => !this.#feed.isEmpty || this.#threads.slots.some(({ calls }) => calls.busyCalls > 0);
+    const isBusy = () => !this.#feed.isEmpty || this.#threads.all.some(({ calls }) => calls.busyCalls > 0);
     while (isBusy() && !this.#isClosed) await this.#changed.wait();
   }
 

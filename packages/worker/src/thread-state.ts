@@ -73,7 +73,9 @@ export class ThreadState {
   /** The call whose time is over next, if one has a limit. */
   get limit(): { readonly call: number; readonly endsAt: number } | undefined {
     const endsAt = this.#times[0] as number;
-    return endsAt === 0 ? undefined : { call: Atomics.load(this.#counts, 2), endsAt };
+    const call = Atomics.load(this.#counts, 2);
+    // Another time by now: the number may be of another call. The thread writes 0 before it changes the number.
+    return endsAt === 0 || this.#times[0] !== endsAt ? undefined : { call, endsAt };
   }
 
   setLimit(call: number, endsAt: number): void {

@@ -17,6 +17,8 @@ export interface ThreadsHandlers {
   readonly onReport: (slot: ThreadSlot, bytes: Uint8Array, attachments: readonly Uint8Array[]) => void;
   /** See OnStuck. */
   readonly onStuck: (call: PendingCall, why: Overdue) => void;
+  /** The thread is to get no more calls, and another takes its place: what it has not started is to be taken back. */
+  readonly onLeaving: (slot: ThreadSlot) => void;
   /** The thread is dead, and another takes its place; its calls are to be recovered. */
   readonly onDied: (slot: ThreadSlot, reason: string) => void;
 }
@@ -42,6 +44,11 @@ export class Threads {
 
   get slots(): readonly ThreadSlot[] {
     return this.#slots;
+  }
+
+  /** Those, and the threads that have been replaced and still have calls. */
+  get all(): readonly ThreadSlot[] {
+    return this.#leaving.size === 0 ? this.#slots : [...this.#slots, ...this.#leaving];
   }
 
   /** Starts so many threads. Resolves when one of them can work; the others come beside it. @throws WorkerStartError */
@@ -71,7 +78,7 @@ export class Threads {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    for (const slot of [...this.#slots, ...this.#leaving]) {
+    for (const slot of this.all) {
       slot.lost(); // Its timers go.
       slot.close();
     }
@@ -106,6 +113,7 @@ export class Threads {
     this.#leaving.add(slot);
     pool.options.maxThreads++;
     this.#slots[this.#slots.indexOf(slot)] = this.#openSlot(pool);
+    this.#handlers.onLeaving(slot);
     this.emptied(slot);
     this.#handlers.onChange();
   }
