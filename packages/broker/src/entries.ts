@@ -32,6 +32,8 @@ export abstract class Entry implements ValueUser {
   handBacks = 0;
   isCancelled = false;
   isSettled = false;
+  /** Foreseen calls that wait for this one. */
+  dependents: LocalEntry[] | undefined;
   /** What the call has asked for and not got, or holds: set with its first request. */
   nested: Nested | undefined;
   /** Large values that are kept for it until it has settled. */
@@ -60,6 +62,19 @@ export abstract class Entry implements ValueUser {
   get isAwaitingAnswer(): boolean {
     return this.nested !== undefined && this.nested.unanswered > 0;
   }
+
+  /** Does nobody wait for its outcome yet? */
+  get isStillForeseen(): boolean {
+    return false;
+  }
+
+  /**
+   * Of a foreseen call, the calls that have not ended and that it waits for; undefined when it will not run, or cannot go
+   * along with them, and of any other call.
+   */
+  unfinished(): LocalEntry[] | undefined {
+    return undefined;
+  }
 }
 
 /** What a running call has asked of the flow's process. */
@@ -84,8 +99,6 @@ export class LocalEntry extends Entry {
   isSubmitted: boolean;
   /** What a foreseen call waits for. */
   readonly upstream: readonly UpstreamRun[];
-  /** Foreseen calls that wait for this one. */
-  dependents: LocalEntry[] | undefined;
   /** How it ended, when its run does not know yet that it could start. */
   early: Outcome | undefined;
 
@@ -113,8 +126,11 @@ export class LocalEntry extends Entry {
     return this.call.scope.owner.services;
   }
 
-  /** The calls that have not ended and that it waits for; undefined when it will not run, or cannot go along with them. */
-  unfinished(): LocalEntry[] | undefined {
+  override get isStillForeseen(): boolean {
+    return !this.isSubmitted && !this.isCancelled;
+  }
+
+  override unfinished(): LocalEntry[] | undefined {
     if (this.isSubmitted || this.isSettled || this.isCancelled || this.batchId !== undefined)
       return undefined;
     const unfinished: LocalEntry[] = [];

@@ -40,8 +40,8 @@ export class NestedCalls {
   }
 
   onRequest(link: RunnerLink, { batchId, workerId }: Report, { sequence, id, body }: CallRequest): void {
-    const entry = this.#outstanding.get(sequence);
-    if (entry?.batchId !== batchId) return; // It has ended meanwhile.
+    const entry = this.#outstanding.inBatch(batchId, sequence);
+    if (entry === undefined) return; // It has ended meanwhile.
     let request: Request;
     try {
       request = decodeRequest(body);
