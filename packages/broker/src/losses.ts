@@ -1,8 +1,9 @@
 import { WorkerLostError } from "@millrace/core";
 import { blame, isGivenUp } from "./blame.ts";
 import type { LostBatch } from "./broker.ts";
-import { type Entry, NestedEntry } from "./entries.ts";
+import type { Entry } from "./entries.ts";
 import type { NestedCalls } from "./nested-calls.ts";
+import { NestedEntry } from "./nested-entry.ts";
 import { decodeError, type RawOutcome } from "./outcomes.ts";
 import type { Outstanding } from "./outstanding.ts";
 import type { Waiting } from "./waiting.ts";
