@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { blame, type LostCall } from "./blame.ts";
+import { blame, isGivenUp, type LostCall } from "./blame.ts";
 
 const WAITS: LostCall = {
   isAlone: false,
@@ -44,5 +44,17 @@ describe("of the calls of a batch that was lost with its worker", () => {
       suspects: [COMPUTES, COMPUTES],
       others: [WAITS],
     });
+  });
+});
+
+describe("a call that may crash once and is run again all the same", () => {
+  test.each<[string, number, number, boolean]>([
+    ["is not given up after one death", 1, 0, false],
+    ["is after the second", 2, 0, true],
+    ["is not for six suspicions: others were there", 0, 6, false],
+    ["is for the seventh", 0, 7, true],
+    ["has each counted by itself", 1, 6, false],
+  ])("%s", (_, crashes, suspicions, isEnded) => {
+    expect(isGivenUp({ crashes, suspicions, crashRetries: 1 })).toBe(isEnded);
   });
 });

@@ -44,3 +44,22 @@ export function blame<Call extends LostCall>(calls: readonly Call[]): Blame<Call
   }
   return { blamed, suspects, others };
 }
+
+/**
+ * A call is run alone after the first suspicion, so that the next one blames it, or nobody. But calls that it makes may
+ * meet it in a thread again and again: so often, per time that it may crash, and then it counts as the one that kills.
+ */
+const MOST_SUSPICIONS = 3;
+
+/** How often a call was blamed for a death, and suspected. */
+export interface Suspect {
+  readonly crashes: number;
+  readonly suspicions: number;
+  /** How often it may be blamed and is run again all the same. */
+  readonly crashRetries: number;
+}
+
+/** Is the call to be run no more? */
+export function isGivenUp({ crashes, suspicions, crashRetries }: Suspect): boolean {
+  return crashes > crashRetries || suspicions > MOST_SUSPICIONS * (crashRetries + 1);
+}

@@ -2,7 +2,8 @@ import type { Call, CallPlace, CallSurvey, NestedRun } from "@millrace/core";
 import type { BatchPlaces } from "./batch-places.ts";
 import type { Capacity, RunnerLink } from "./broker.ts";
 import type { Dispatcher } from "./dispatcher.ts";
-import { type Entry, LocalEntry, type NestedEntry } from "./entries.ts";
+import { type Entry, LocalEntry } from "./entries.ts";
+import type { NestedEntry } from "./nested-entry.ts";
 import type { Outstanding } from "./outstanding.ts";
 import type { Waiting } from "./waiting.ts";
 

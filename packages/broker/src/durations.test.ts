@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Durations, LEAST_CALL_MS } from "./durations.ts";
+import { DurationSums, Durations, LEAST_CALL_MS } from "./durations.ts";
 
 test("a task of which no call has ended has no expected duration", () => {
   const durations = new Durations<string>();
@@ -34,4 +34,16 @@ test("calls that take no time are expected to take some", () => {
   const durations = new Durations<string>();
   durations.observe("task", 100, 0);
   expect(durations.expectedMs("task")).toBe(LEAST_CALL_MS);
+});
+
+test("calls that are reported together are one observation of their task", () => {
+  const durations = new Durations<string>();
+  durations.observe("known", 1, 3);
+  const took = new DurationSums<string>();
+  took.add("known", 20_000);
+  took.add("new", 5_000);
+  took.add("known", 40_000);
+  took.addTo(durations);
+  expect(durations.expectedMs("known")).toBeCloseTo(12);
+  expect(durations.expectedMs("new")).toBe(5);
 });

@@ -25,3 +25,21 @@ export class Durations<Key> {
     this.#averageMs.set(key, known === undefined ? mean : known + (mean - known) / 3);
   }
 }
+
+/** What the calls of one report took, by task: together they are one observation of it. */
+export class DurationSums<Key> {
+  readonly #sums = new Map<Key, { calls: number; micros: number }>();
+
+  add(key: Key, micros: number): void {
+    const sum = this.#sums.get(key);
+    if (sum === undefined) this.#sums.set(key, { calls: 1, micros });
+    else {
+      sum.calls++;
+      sum.micros += micros;
+    }
+  }
+
+  addTo(durations: Durations<Key>): void {
+    for (const [key, { calls, micros }] of this.#sums) durations.observe(key, calls, micros / 1000);
+  }
+}

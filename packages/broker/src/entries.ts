@@ -1,12 +1,11 @@
 import type { Call, Outcome, UpstreamRun } from "@millrace/core";
 import type { RunServices, TaskDefinition } from "@millrace/core/internal";
-import type { Batch, BatchCall, TaskReference } from "./batch.ts";
 import type { BatchBuilder } from "./batch-builder.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { type KeptValue, StoredValue, type ValueUser } from "./kept-value.ts";
-import { type RawOutcome, toOutcome, toRaw } from "./outcomes.ts";
+import type { NestedEntry } from "./nested-entry.ts";
+import { type RawOutcome, toOutcome } from "./outcomes.ts";
 import { producerOf } from "./producer.ts";
-import type { Request } from "./requests.ts";
 
 /** A call that the dispatcher answers for, until it has settled. */
 export abstract class Entry implements ValueUser {
@@ -32,6 +31,8 @@ export abstract class Entry implements ValueUser {
   handBacks = 0;
   isCancelled = false;
   isSettled = false;
+  /** Foreseen calls that wait for this one. */
+  dependents: LocalEntry[] | undefined;
   /** What the call has asked for and not got, or holds: set with its first request. */
   nested: Nested | undefined;
   /** Large values that are kept for it until it has settled. */
@@ -60,6 +61,19 @@ export abstract class Entry implements ValueUser {
   get isAwaitingAnswer(): boolean {
     return this.nested !== undefined && this.nested.unanswered > 0;
   }
+
+  /** Does nobody wait for its outcome yet? */
+  get isStillForeseen(): boolean {
+    return false;
+  }
+
+  /**
+   * Of a foreseen call, the calls that have not ended and that it waits for; undefined when it will not run, or cannot go
+   * along with them, and of any other call.
+   */
+  unfinished(): LocalEntry[] | undefined {
+    return undefined;
+  }
 }
 
 /** What a running call has asked of the flow's process. */
@@ -84,8 +98,6 @@ export class LocalEntry extends Entry {
   isSubmitted: boolean;
   /** What a foreseen call waits for. */
   readonly upstream: readonly UpstreamRun[];
-  /** Foreseen calls that wait for this one. */
-  dependents: LocalEntry[] | undefined;
   /** How it ended, when its run does not know yet that it could start. */
   early: Outcome | undefined;
 
@@ -113,8 +125,11 @@ export class LocalEntry extends Entry {
     return this.call.scope.owner.services;
   }
 
-  /** The calls that have not ended and that it waits for; undefined when it will not run, or cannot go along with them. */
-  unfinished(): LocalEntry[] | undefined {
+  override get isStillForeseen(): boolean {
+    return !this.isSubmitted && !this.isCancelled;
+  }
+
+  override unfinished(): LocalEntry[] | undefined {
     if (this.isSubmitted || this.isSettled || this.isCancelled || this.batchId !== undefined)
       return undefined;
     const unfinished: LocalEntry[] = [];
@@ -156,67 +171,3 @@ export class LocalEntry extends Entry {
 }
 
 const NONE: readonly never[] = [];
-
-/** A call that a running call has made: its values stay the bytes that they are. */
-export class NestedEntry extends Entry {
-  /** The dispatcher that has it. */
-  lane: Dispatcher | undefined;
-  /** That it asked for; empty: the same as that of the call that made it. */
-  readonly queue: string;
-  /** The same when the call that made it is run again, and makes it again. */
-  readonly taskRunId: string;
-  readonly #parent: Entry;
-  readonly #crashRetries: number;
-  readonly #priority: number;
-  readonly #batch: Batch;
-  readonly #answer: (outcome: RawOutcome) => void;
-
-  /** Its number is set by the dispatcher that takes it on. */
-  constructor(
-    parent: Entry,
-    { crashRetries, priority, queue, batch }: Request & { readonly type: "submit" },
-    answer: (outcome: RawOutcome) => void,
-  ) {
-    super(-1);
-    this.queue = queue;
-    this.#parent = parent;
-    this.#crashRetries = crashRetries;
-    this.#priority = priority;
-    const [call] = batch.calls as [BatchCall];
-    this.taskRunId = `${batch.contexts[call.context]?.scopeId}-${call.number}`;
-    this.#batch = batch;
-    this.#answer = answer;
-  }
-
-  get taskKey(): string {
-    const { tasks, calls } = this.#batch;
-    const { module, name } = tasks[calls[0]?.task ?? 0] as TaskReference;
-    return `${module}\n${name}`;
-  }
-
-  get crashRetries(): number {
-    return this.#crashRetries;
-  }
-
-  get priority(): number {
-    return this.#priority;
-  }
-
-  get services(): RunServices {
-    return this.#parent.services;
-  }
-
-  addTo(builder: BatchBuilder): void {
-    builder.addEncoded(this.sequence, this.#batch, this);
-  }
-
-  settleRaw(outcome: RawOutcome): void {
-    this.isSettled = true;
-    if (this.needs !== undefined) this.lane?.values.ended(this);
-    this.#answer(outcome);
-  }
-
-  settle(outcome: Outcome): void {
-    this.settleRaw(toRaw(outcome));
-  }
-}

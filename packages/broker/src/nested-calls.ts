@@ -3,7 +3,8 @@ import { processLogger } from "@millrace/core/internal";
 import type { RunnerLink } from "./broker.ts";
 import { serveRequest } from "./call-services.ts";
 import type { Dispatcher } from "./dispatcher.ts";
-import { type Entry, type Nested, NestedEntry } from "./entries.ts";
+import type { Entry, Nested } from "./entries.ts";
+import { NestedEntry } from "./nested-entry.ts";
 import { encodeError } from "./outcomes.ts";
 import type { Outstanding } from "./outstanding.ts";
 import type { CallRequest, Report } from "./report.ts";
@@ -41,8 +42,8 @@ export class NestedCalls {
   }
 
   onRequest(link: RunnerLink, { batchId, workerId }: Report, { sequence, id, body }: CallRequest): void {
-    const entry = this.#outstanding.get(sequence);
-    if (entry?.batchId !== batchId) return; // It has ended meanwhile.
+    const entry = this.#outstanding.inBatch(batchId, sequence);
+    if (entry === undefined) return; // It has ended meanwhile.
     let request: Request;
     try {
       request = decodeRequest(body);

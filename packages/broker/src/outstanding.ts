@@ -36,6 +36,12 @@ export class Outstanding {
     return this.#entries.get(sequence);
   }
 
+  /** The call, unless it has settled or was sent again: who has lost a delivery has no more say in it. */
+  inBatch(batchId: string, sequence: number): Entry | undefined {
+    const entry = this.#entries.get(sequence);
+    return entry?.batchId === batchId ? entry : undefined;
+  }
+
   all(): Iterable<Entry> {
     return this.#entries.values();
   }
@@ -89,6 +95,31 @@ export class Outstanding {
     if (entry.isParked === before || entry.batchId === undefined) return;
     this.#parked += before ? -1 : 1;
     this.#busyMs += before ? entry.costMs : -entry.costMs;
+  }
+
+  /** The call awaits something while its thread is idle. */
+  onParked(batchId: string, sequence: number): void {
+    const entry = this.inBatch(batchId, sequence);
+    if (entry === undefined) return;
+    this.changeParked(entry, () => {
+      entry.isIdle = true;
+    });
+  }
+
+  /** The call has begun, and goes on. */
+  onStarted(batchId: string, sequence: number): void {
+    const entry = this.inBatch(batchId, sequence);
+    if (entry !== undefined) entry.hasStarted = true;
+  }
+
+  /** The call has returned: those of its batch that wait for it may start now. */
+  onReturned(batchId: string, { dependents }: Entry): void {
+    if (dependents === undefined) return;
+    for (const dependent of dependents)
+      if (dependent.batchId === batchId)
+        this.changeParked(dependent, () => {
+          dependent.blockedBy--;
+        });
   }
 
   /** What is known of each batch, for deciding which of them should hand calls back. */
