@@ -1,7 +1,5 @@
 import { ConcurrentTaskRunner } from "millrace";
-import { elapsedMs } from "../measure.ts";
-import { allCompleted, inFlow } from "../systems/millrace.ts";
-import { noop } from "../tasks.js";
+import { inFlow, noopsMs } from "../systems/millrace.ts";
 import { type Group, Rounds } from "./group.ts";
 
 const TASKS = 100_000;
@@ -13,10 +11,7 @@ export const engine: Group = {
   async run(bench) {
     const rounds = new Rounds();
     const tasks = bench.isQuick ? TASKS / 50 : TASKS;
-    const measure = () =>
-      inFlow(new ConcurrentTaskRunner(), () =>
-        elapsedMs(() => allCompleted(Array.from({ length: tasks }, (_, n) => noop.submit(n)))),
-      );
+    const measure = () => inFlow(new ConcurrentTaskRunner(), () => noopsMs(tasks));
     await measure(); // Warms up.
     for (let round = 0; round < ROUNDS; round++) {
       bench.progress(`round ${round + 1}`);

@@ -1,7 +1,5 @@
 import { availableParallelism } from "node:os";
-import { elapsedMs } from "../measure.ts";
-import { allCompleted, inFlow, openCluster } from "../systems/millrace.ts";
-import { noop, spin } from "../tasks.js";
+import { inFlow, noopsMs, openCluster, spinsMs } from "../systems/millrace.ts";
 import { type Group, Rounds } from "./group.ts";
 
 const ROUNDS = 3;
@@ -24,17 +22,13 @@ export const workers: Group = {
           bench.progress(`round ${round + 1}: ${system}, ${count} workers`);
           await using held = await openCluster(broker, { workers: count, threads: 1 });
           await inFlow(held.taskRunner, async () => {
-            const noops = (length: number) =>
-              elapsedMs(() => allCompleted(Array.from({ length }, (_, n) => noop.submit(n))));
-            const spins = (length: number) =>
-              elapsedMs(() => allCompleted(spin.map(new Array<number>(length).fill(1))));
             const figure = { group: "workers", system, at: count };
-            await noops((NOOPS * scale) / 2); // Warms up.
-            const perSecond = ((NOOPS * scale) / (await noops(NOOPS * scale))) * 1000;
+            await noopsMs((NOOPS * scale) / 2); // Warms up.
+            const perSecond = ((NOOPS * scale) / (await noopsMs(NOOPS * scale))) * 1000;
             rounds.add({ ...figure, measure: "no-op tasks per second", unit: "1/s" }, perSecond);
             const tasks = SPINS * scale;
-            await spins(tasks / 4);
-            const efficiency = tasks / Math.min(count, cores) / (await spins(tasks));
+            await spinsMs(tasks / 4);
+            const efficiency = tasks / Math.min(count, cores) / (await spinsMs(tasks));
             rounds.add({ ...figure, measure: "efficiency on tasks of 1 ms", unit: "" }, efficiency);
           });
         }

@@ -2,10 +2,8 @@ import { availableParallelism } from "node:os";
 import { DistributedTaskRunner, flow, LocalCluster, type TaskFuture, type TaskRunner } from "millrace";
 import { eachElapsedMs, elapsedMs } from "../measure.ts";
 import { type PrivateRedis, startPrivateRedis } from "../private-redis.ts";
-import { checkOutput } from "../task-bench/kernel.js";
-import type { Graph } from "../task-bench/patterns.ts";
 import * as tasks from "../tasks.js";
-import { type System, type SystemEntry, submitGraph } from "./system.ts";
+import { graphMs, type System, type SystemEntry } from "./system.ts";
 
 const cores = availableParallelism();
 
@@ -49,6 +47,16 @@ export async function allCompleted(futures: readonly TaskFuture<unknown>[]): Pro
   }
 }
 
+/** In a flow: milliseconds of so many tasks that do nothing, all submitted at once. */
+export function noopsMs(count: number): Promise<number> {
+  return elapsedMs(() => allCompleted(Array.from({ length: count }, (_, n) => tasks.noop.submit(n))));
+}
+
+/** In a flow: milliseconds of so many tasks that each compute for one millisecond. */
+export function spinsMs(count: number): Promise<number> {
+  return elapsedMs(() => allCompleted(tasks.spin.map(new Array<number>(count).fill(1))));
+}
+
 export const millraceEmbedded: SystemEntry = {
   name: "Millrace, embedded",
   open: () => open("Millrace, embedded", "memory"),
@@ -64,17 +72,22 @@ async function open(name: System["name"], broker: "memory" | "redis"): Promise<S
   const run = <R>(body: () => Promise<R>) => inFlow(held.taskRunner, body);
   return {
     name,
-    noops: (count) =>
-      run(() => elapsedMs(() => allCompleted(Array.from({ length: count }, (_, n) => tasks.noop.submit(n))))),
+    noops: (count) => run(() => noopsMs(count)),
     latencies: (count) => run(() => eachElapsedMs(count, () => tasks.noop(1))),
     chain: (length) => run(() => elapsedMs(() => chain(length))),
-    spins: (count) =>
-      run(() => elapsedMs(() => allCompleted(tasks.spin.map(new Array<number>(count).fill(1))))),
+    spins: (count) => run(() => spinsMs(count)),
     peak: async (iterations) => {
       const rates = await run(() => tasks.rate.map(new Array<number>(cores).fill(iterations)).results());
       return rates.reduce((a, b) => a + b, 0);
     },
-    graph: (graph, iterations) => run(() => runGraph(graph, iterations)),
+    graph: (graph, iterations) =>
+      run(() =>
+        graphMs<TaskFuture<Uint8Array>>(
+          graph,
+          (step, at, needs, inputs) => tasks.point.submit(step, at, iterations, needs, inputs),
+          allCompleted,
+        ),
+      ),
     [Symbol.asyncDispose]: () => held[Symbol.asyncDispose](),
   };
 }
@@ -83,18 +96,4 @@ async function chain(length: number): Promise<void> {
   let last = tasks.increment.submit(0);
   for (let n = 1; n < length; n++) last = tasks.increment.submit(last);
   if ((await last) !== length) throw new Error(`Expected a chain to give ${length}, got ${await last}.`);
-}
-
-async function runGraph(graph: Graph, iterations: number): Promise<number> {
-  const steps: Map<number, TaskFuture<Uint8Array>>[] = [];
-  const elapsed = await elapsedMs(async () => {
-    steps.push(
-      ...submitGraph<TaskFuture<Uint8Array>>(graph, (step, at, needs, inputs) =>
-        tasks.point.submit(step, at, iterations, needs, inputs),
-      ),
-    );
-    for (const step of steps) await allCompleted([...step.values()]);
-  });
-  for (const [at, future] of steps.at(-1)!) checkOutput(steps.length - 1, at, await future);
-  return elapsed;
 }

@@ -1,9 +1,7 @@
 import { availableParallelism } from "node:os";
 import { Piscina } from "piscina";
 import { eachElapsedMs, elapsedMs } from "../measure.ts";
-import { checkOutput } from "../task-bench/kernel.js";
-import type { Graph } from "../task-bench/patterns.ts";
-import { type System, type SystemEntry, submitGraph } from "./system.ts";
+import { graphMs, type System, type SystemEntry } from "./system.ts";
 
 const cores = availableParallelism();
 
@@ -35,27 +33,15 @@ export const piscina: SystemEntry = {
         }),
       spins: (count) => elapsedMs(() => many(count, "spin", () => 1)),
       peak: async (iterations) => (await many(cores, "rate", () => iterations)).reduce((a, b) => a + b, 0),
-      graph: (graph, iterations) => runGraph(call, graph, iterations),
+      // As a good user would: each task starts when its inputs are there, whatever else of its step is not.
+      graph: (graph, iterations) =>
+        graphMs<Promise<Uint8Array>>(
+          graph,
+          async (step, at, needs, inputs) =>
+            call("point", step, at, iterations, needs, await Promise.all(inputs)),
+          (outputs) => Promise.all(outputs),
+        ),
       [Symbol.asyncDispose]: () => pool.destroy(),
     } satisfies System;
   },
 };
-
-/** As a good user would: each task starts when its inputs are there, whatever else of its step is not. */
-async function runGraph(
-  call: (name: string, ...args: unknown[]) => Promise<Uint8Array>,
-  graph: Graph,
-  iterations: number,
-): Promise<number> {
-  const steps: Map<number, Promise<Uint8Array>>[] = [];
-  const elapsed = await elapsedMs(async () => {
-    steps.push(
-      ...submitGraph<Promise<Uint8Array>>(graph, async (step, at, needs, inputs) =>
-        call("point", step, at, iterations, needs, await Promise.all(inputs)),
-      ),
-    );
-    for (const step of steps) await Promise.all(step.values());
-  });
-  for (const [at, output] of steps.at(-1)!) checkOutput(steps.length - 1, at, await output);
-  return elapsed;
-}

@@ -1,4 +1,6 @@
 import type { SystemName } from "../figure.ts";
+import { elapsedMs } from "../measure.ts";
+import { checkOutput } from "../task-bench/kernel.js";
 import type { Graph } from "../task-bench/patterns.ts";
 
 /** A system at work, with its workers started: each measure is written once, and every system does the same. */
@@ -24,11 +26,30 @@ export interface SystemEntry {
   open(): Promise<System>;
 }
 
-/** Submits a graph step by step; gives the handles of each step. */
-export function submitGraph<Handle>(
+/** Submits one task of a graph, which needs the outputs of those of the step before. */
+type SubmitPoint<Handle> = (step: number, at: number, needs: readonly number[], inputs: Handle[]) => Handle;
+
+/**
+ * Milliseconds from before the first submit of a graph until every task of it has returned; then checks the last outputs.
+ *
+ * @param allReturned waits for these tasks, of one step; rejects when one has failed
+ */
+export async function graphMs<Handle extends PromiseLike<Uint8Array>>(
   graph: Graph,
-  submit: (step: number, at: number, needs: readonly number[], inputs: Handle[]) => Handle,
-): Map<number, Handle>[] {
+  submit: SubmitPoint<Handle>,
+  allReturned: (handles: readonly Handle[]) => Promise<unknown>,
+): Promise<number> {
+  let steps: Map<number, Handle>[] = [];
+  const elapsed = await elapsedMs(async () => {
+    steps = submitGraph(graph, submit);
+    for (const step of steps) await allReturned([...step.values()]);
+  });
+  for (const [at, output] of steps.at(-1)!) checkOutput(steps.length - 1, at, await output);
+  return elapsed;
+}
+
+/** Submits a graph step by step; gives the handles of each step. */
+function submitGraph<Handle>(graph: Graph, submit: SubmitPoint<Handle>): Map<number, Handle>[] {
   const steps: Map<number, Handle>[] = [];
   for (const [step, points] of graph.entries()) {
     const before = steps.at(-1);

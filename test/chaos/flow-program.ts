@@ -4,34 +4,23 @@
  * flow run is appended to a file.
  */
 import { appendFileSync } from "node:fs";
-import { createInterface } from "node:readline";
-import { setTimeout as sleep } from "node:timers/promises";
-import { DistributedTaskRunner, flow, observeRuns, type State, setLogLevel } from "millrace";
+import { observeRuns, type State } from "millrace";
 import { flowRunIdOf } from "./journal.ts";
-import { type LoadKind, type LoadPlan, loadOf, planLoad } from "./loads.ts";
+import { type LaneOptions, Lanes } from "./lanes.ts";
+import type { LoadPlan } from "./loads.ts";
 import type { Ending, Observation, RunFacts } from "./observations.ts";
-import { Random } from "./random.ts";
 
-export interface FlowProgramOptions {
-  readonly redisUrl: string;
-  readonly namespace: string;
-  readonly seed: number;
+export interface FlowProgramOptions extends LaneOptions {
   /** Where observations go. */
   readonly file: string;
-  /** Flows at a time. */
-  readonly lanes: number;
-  /** Between two flows of a lane, at most. */
-  readonly pauseMs: number;
-  readonly kinds: readonly LoadKind[];
 }
 
 const options = JSON.parse(process.argv[2] as string) as FlowProgramOptions;
-const { redisUrl, namespace, seed, file, lanes, pauseMs, kinds } = options;
-const taskRunner = new DistributedTaskRunner({ redis: redisUrl, namespace });
-setLogLevel("error");
+const besides = new Set<Promise<void>>();
+const lanes = new Lanes("chaos", options, (line) => besides.add(runFlow(JSON.parse(line) as LoadPlan)));
 
 function observe(observation: Observation): void {
-  appendFileSync(file, `${JSON.stringify(observation)}\n`);
+  appendFileSync(options.file, `${JSON.stringify(observation)}\n`);
 }
 
 // ---- What is seen of task runs -----------------------------------------------------------------------------------
@@ -60,14 +49,10 @@ observeRuns({
 // ---- Flows -------------------------------------------------------------------------------------------------------
 
 async function runFlow(plan: LoadPlan): Promise<void> {
-  const { body, cancelAfterMs } = loadOf(plan.kind);
-  const run = flow({ name: `chaos-${plan.kind}`, taskRunner }, () => body(plan)).start();
-  const flowRunId = run.id;
-  seen.set(flowRunId, new Map());
-  observe({ event: "started", flowRunId, at: Date.now(), plan, pid: process.pid });
-  const timer = cancelAfterMs === undefined ? undefined : setTimeout(() => void run.cancel(), cancelAfterMs);
-  const state = await run.wait();
-  clearTimeout(timer);
+  const { flowRunId, state } = await lanes.runFlow(plan, (flowRunId) => {
+    seen.set(flowRunId, new Map());
+    observe({ event: "started", flowRunId, at: Date.now(), plan, pid: process.pid });
+  });
   const runs: RunFacts[] = [...(seen.get(flowRunId) ?? [])].map(([id, facts]) => ({ id, ...facts }));
   seen.delete(flowRunId);
   observe({ event: "ended", flowRunId, at: Date.now(), ending: endingOf(state), runs });
@@ -79,23 +64,5 @@ function endingOf({ type, data, message }: State): Ending {
   return { type: type as Ending["type"], error };
 }
 
-// ---- The program -------------------------------------------------------------------------------------------------
-
-let isStopping = false;
-const random = new Random(seed);
-
-async function runLane(): Promise<void> {
-  while (!isStopping) {
-    await runFlow(planLoad(random, kinds));
-    await sleep(random.between(0, pauseMs));
-  }
-}
-
-const besides = new Set<Promise<void>>();
-const orders = createInterface({ input: process.stdin });
-orders.on("line", (line) => besides.add(runFlow(JSON.parse(line) as LoadPlan)));
-orders.on("close", () => {
-  isStopping = true;
-});
-await Promise.all(Array.from({ length: lanes }, runLane));
+await lanes.run(runFlow);
 await Promise.all(besides);

@@ -1,31 +1,18 @@
 /** The `millrace` command, as it is typed. */
 import { existsSync } from "node:fs";
 import { DistributedTaskRunner, flow, unmapped } from "millrace";
-import { afterEach, describe, expect, inject, test, vi } from "vitest";
+import { describe, expect, inject, test, vi } from "vitest";
 import * as tasks from "../fixtures/tasks.ts";
 import { Gate } from "../support/gate.ts";
 import { keepLogs } from "../support/logs.ts";
-import { uniqueNamespace } from "../support/namespace.ts";
-import { CLI, killPrograms, ROOT, run, start, startWorker, terminate } from "../support/processes.ts";
-import { forgetNamespace } from "../support/redis-keys.ts";
+import { ownNamespaces } from "../support/own-namespaces.ts";
+import { CLI, ROOT, run, start, startWorker, terminate } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 import { UserProject } from "../support/user-project.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
 keepLogs();
-
-const namespaces: string[] = [];
-
-function newNamespace(): string {
-  const namespace = uniqueNamespace();
-  namespaces.push(namespace);
-  return namespace;
-}
-
-afterEach(async () => {
-  await killPrograms();
-  for (const namespace of namespaces.splice(0)) await forgetNamespace(namespace);
-});
+const newNamespace = ownNamespaces();
 
 function millrace(...args: readonly string[]) {
   return run(process.execPath, [CLI, ...args], { env: { MILLRACE_REDIS_URL: undefined } });

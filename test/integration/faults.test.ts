@@ -1,43 +1,25 @@
 /** Threads and processes die, and flows end all the same: with the right answer, or with a reason. */
 import { existsSync } from "node:fs";
 import { DistributedTaskRunner, flow, LocalCluster, unmapped, WorkerLostError } from "millrace";
-import { afterEach, describe, expect, inject, test, vi } from "vitest";
+import { describe, expect, inject, test, vi } from "vitest";
 import * as tasks from "../fixtures/tasks.ts";
 import { Gate, type Start } from "../support/gate.ts";
+import { startHolding } from "../support/holding.ts";
 import { keepLogs } from "../support/logs.ts";
-import { uniqueNamespace } from "../support/namespace.ts";
-import { killPrograms, startWorker, terminate } from "../support/processes.ts";
-import { forgetNamespace, keysOfNamespace } from "../support/redis-keys.ts";
+import { ownNamespaces } from "../support/own-namespaces.ts";
+import { signalUntilExit, startWorker, terminate } from "../support/processes.ts";
+import { keysBesideQueue } from "../support/redis-keys.ts";
 import { until } from "../support/until.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
 keepLogs();
-
-const namespaces: string[] = [];
-
-function newNamespace(): string {
-  const namespace = uniqueNamespace();
-  namespaces.push(namespace);
-  return namespace;
-}
-
-afterEach(async () => {
-  await killPrograms();
-  for (const namespace of namespaces.splice(0)) await forgetNamespace(namespace);
-});
+const newNamespace = ownNamespaces();
 
 const NAMES = ["a", "b", "c", "d", "e", "f"];
 
 /** Names of the calls that this process has started. */
 function startedBy(starts: readonly Start[], pid: number): string[] {
   return starts.filter((start) => start.pid === pid).map(({ name }) => name);
-}
-
-/** A flow whose runs wait for the gate, and that gives who ended them. */
-function holding(taskRunner: DistributedTaskRunner, gate: Gate, names: readonly string[] = NAMES) {
-  return flow({ name: "holding", taskRunner }, () =>
-    tasks.hold.map(unmapped(gate.directory), names).results(),
-  ).start();
 }
 
 describe("a worker process that is killed in mid-flow", () => {
@@ -51,7 +33,7 @@ describe("a worker process that is killed in mid-flow", () => {
     });
     await cluster.start();
     const [victim, survivor] = cluster.pids as [number, number];
-    const run = holding(new DistributedTaskRunner({ cluster }), gate);
+    const run = startHolding(new DistributedTaskRunner({ cluster }), gate, NAMES);
     await gate.waitFor(
       "both processes run a call",
       (starts) => new Set(starts.map(({ pid }) => pid)).size === 2,
@@ -75,7 +57,7 @@ describe("a worker process that is killed in mid-flow", () => {
     const namespace = newNamespace();
     const victim = await startWorker(namespace, "--threads", "1");
     const runner = new DistributedTaskRunner({ redis: inject("redisUrl"), namespace });
-    const run = holding(runner, gate);
+    const run = startHolding(runner, gate, NAMES);
     await gate.waitFor("the only worker runs a call", (starts) => starts.length > 0);
     const survivor = await startWorker(namespace, "--threads", "1");
     victim.child.kill("SIGKILL");
@@ -89,10 +71,7 @@ describe("a worker process that is killed in mid-flow", () => {
     expect(ended).toEqual(NAMES.map((name) => ({ name, pid: survivor.pid })));
     expect((await terminate(survivor)).code).toBe(0);
     // Nothing but what BullMQ keeps of any queue: not of the killed worker, nor of the flow.
-    const kept = (await keysOfNamespace(namespace)).filter(
-      (key) => !/^default:(meta|id|events|marker)$/.test(key),
-    );
-    expect(kept).toEqual([]);
+    expect(await keysBesideQueue(namespace)).toEqual([]);
   });
 
   test("all workers at once: the calls wait for their successors", async () => {
@@ -105,7 +84,7 @@ describe("a worker process that is killed in mid-flow", () => {
     });
     await cluster.start();
     const victims = cluster.pids;
-    const run = holding(new DistributedTaskRunner({ cluster }), gate);
+    const run = startHolding(new DistributedTaskRunner({ cluster }), gate, NAMES);
     await gate.waitFor(
       "both processes run a call",
       (starts) => new Set(starts.map(({ pid }) => pid)).size === 2,
@@ -167,7 +146,9 @@ describe("a signal to `millrace worker`", () => {
     await using gate = await Gate.make();
     const namespace = newNamespace();
     const leaving = await startWorker(namespace, "--threads", "1");
-    const run = holding(new DistributedTaskRunner({ redis: inject("redisUrl"), namespace }), gate, ["a"]);
+    const run = startHolding(new DistributedTaskRunner({ redis: inject("redisUrl"), namespace }), gate, [
+      "a",
+    ]);
     await gate.waitFor("the call runs", (starts) => starts.length === 1);
     leaving.child.kill("SIGTERM");
     await gate.open();
@@ -192,15 +173,9 @@ describe("a signal to `millrace worker`", () => {
     const namespace = newNamespace();
     const impatient = await startWorker(namespace, "--threads", "1");
     const runner = new DistributedTaskRunner({ redis: inject("redisUrl"), namespace });
-    const run = holding(runner, gate, ["a"]);
+    const run = startHolding(runner, gate, ["a"]);
     await gate.waitFor("the call runs", (starts) => starts.length === 1);
-    let hasExited = false;
-    const exit = impatient.exited.finally(() => {
-      hasExited = true;
-    });
-    // Signals that come close together count as one, so it is sent until it has had its effect.
-    await until("it has exited", () => hasExited || !impatient.child.kill("SIGTERM"));
-    expect(await exit).toMatchObject({ code: 143, signal: null });
+    expect(await signalUntilExit(impatient, "SIGTERM")).toMatchObject({ code: 143, signal: null });
     const other = await startWorker(namespace, "--threads", "1");
     await gate.open();
     expect(await run.result()).toEqual([{ name: "a", pid: other.pid }]);

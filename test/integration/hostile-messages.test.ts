@@ -15,32 +15,27 @@ import {
   NoWorkersError,
   taskInputHash,
 } from "millrace";
-import { afterEach, beforeEach, describe, expect, inject, test, vi } from "vitest";
+import { beforeEach, describe, expect, inject, test, vi } from "vitest";
 import { TestRunner } from "../../packages/broker/testing/parties.ts";
 import { sampleBatch } from "../../packages/broker/testing/samples.ts";
 import { fibonacci, identity, sum } from "../fixtures/tasks.ts";
 import { increased, lastOf } from "../fixtures/value-tasks.ts";
 import { expectClear, thrownBy } from "../support/clear-error.ts";
 import { keepLogs } from "../support/logs.ts";
-import { uniqueNamespace } from "../support/namespace.ts";
-import { CLI, killPrograms, run, startWorker, terminate } from "../support/processes.ts";
-import { forgetNamespace } from "../support/redis-keys.ts";
+import { ownNamespaces } from "../support/own-namespaces.ts";
+import { CLI, run, startWorker, terminate } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 import { UserProject } from "../support/user-project.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
 const logged = keepLogs();
+const newNamespace = ownNamespaces();
 
 const SECRET = "correct horse battery staple";
 let namespace: string;
 
 beforeEach(() => {
-  namespace = uniqueNamespace();
-});
-
-afterEach(async () => {
-  await killPrograms();
-  await forgetNamespace(namespace);
+  namespace = newNamespace();
 });
 
 function runnerWith(options: DistributedTaskRunnerOptions = {}): DistributedTaskRunner {

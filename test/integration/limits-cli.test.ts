@@ -1,23 +1,18 @@
 /** `millrace limit`, as it is typed, and what it does to limiters at work. */
 import { BullMqBroker } from "@millrace/broker/bullmq";
-import { afterEach, beforeEach, describe, expect, inject, test, vi } from "vitest";
-import { uniqueNamespace } from "../support/namespace.ts";
-import { CLI, killPrograms, run } from "../support/processes.ts";
-import { forgetNamespace } from "../support/redis-keys.ts";
+import { beforeEach, describe, expect, inject, test, vi } from "vitest";
+import { ownNamespaces } from "../support/own-namespaces.ts";
+import { CLI, run } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 import { UserProject } from "../support/user-project.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
+const newNamespace = ownNamespaces();
 
 let namespace: string;
 
 beforeEach(() => {
-  namespace = uniqueNamespace();
-});
-
-afterEach(async () => {
-  await killPrograms();
-  await forgetNamespace(namespace);
+  namespace = newNamespace();
 });
 
 function limit(...args: readonly string[]) {

@@ -10,47 +10,20 @@ import {
   type OpenRun,
   unmapped,
 } from "millrace";
-import { afterEach, describe, expect, inject, test, vi } from "vitest";
+import { describe, expect, inject, test, vi } from "vitest";
 import * as tasks from "../fixtures/tasks.ts";
 import { Gate } from "../support/gate.ts";
+import { startHolding } from "../support/holding.ts";
 import { keepLogs } from "../support/logs.ts";
-import { uniqueNamespace } from "../support/namespace.ts";
+import { ownNamespaces } from "../support/own-namespaces.ts";
 import { startPrivateRedis } from "../support/private-redis.ts";
-import {
-  CLI,
-  killPrograms,
-  type Program,
-  ROOT,
-  run,
-  start,
-  startWorker,
-  terminate,
-} from "../support/processes.ts";
-import { forgetNamespace, keysOfNamespace } from "../support/redis-keys.ts";
+import { CLI, type Program, ROOT, run, start, startWorker, terminate } from "../support/processes.ts";
+import { keysBesideQueue, keysOfNamespace } from "../support/redis-keys.ts";
 import { until } from "../support/until.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
 const logs = keepLogs();
-
-const namespaces: string[] = [];
-
-function newNamespace(): string {
-  const namespace = uniqueNamespace();
-  namespaces.push(namespace);
-  return namespace;
-}
-
-afterEach(async () => {
-  await killPrograms();
-  for (const namespace of namespaces.splice(0)) await forgetNamespace(namespace);
-});
-
-/** A flow whose runs wait for the gate. */
-function holding(taskRunner: DistributedTaskRunner, gate: Gate, names: readonly string[]) {
-  return flow({ name: "holding", taskRunner }, () =>
-    tasks.hold.map(unmapped(gate.directory), names).results(),
-  ).start();
-}
+const newNamespace = ownNamespaces();
 
 /** The worker that says that it serves. */
 function workerIdOf({ output }: Program): string {
@@ -63,7 +36,7 @@ describe("openRuns of a flow on a standing cluster", () => {
     const namespace = newNamespace();
     const worker = await startWorker(namespace, "--threads", "1");
     const runner = new DistributedTaskRunner({ redis: inject("redisUrl"), namespace });
-    const flowRun = holding(runner, gate, ["a"]);
+    const flowRun = startHolding(runner, gate, ["a"]);
     await gate.waitFor("the call runs", (starts) => starts.length === 1);
     const open = await flowRun.openRuns();
     expect(open).toMatchObject([
@@ -214,7 +187,9 @@ describe("`millrace status`", () => {
     await using gate = await Gate.make();
     const namespace = newNamespace();
     const worker = await startWorker(namespace, "--threads", "1");
-    const flowRun = holding(new DistributedTaskRunner({ redis: inject("redisUrl"), namespace }), gate, ["a"]);
+    const flowRun = startHolding(new DistributedTaskRunner({ redis: inject("redisUrl"), namespace }), gate, [
+      "a",
+    ]);
     await gate.waitFor("the call runs", (starts) => starts.length === 1);
     const exit = await status(namespace, "--json");
     expect(exit).toMatchObject({ code: 0, stderr: "" });
@@ -264,10 +239,7 @@ describe("`millrace status`", () => {
     await gate.open();
     await flowRun.result();
     await terminate(worker);
-    const kept = (await keysOfNamespace(namespace)).filter(
-      (key) => !/^default:(meta|id|events|marker)$/.test(key),
-    );
-    expect(kept).toEqual([]); // Neither the worker's record nor the flow run's.
+    expect(await keysBesideQueue(namespace)).toEqual([]); // Neither the worker's record nor the flow run's.
   });
 
   test("names a worker that was killed, and the batch that it held", async () => {

@@ -1,32 +1,20 @@
 /** The ends of programs, clusters and workers: prompt, with the exit code that is promised, and with nothing left. */
 import { DistributedTaskRunner, flow, LocalCluster } from "millrace";
-import { afterEach, describe, expect, inject, test, vi } from "vitest";
+import { describe, expect, inject, test, vi } from "vitest";
 import * as tasks from "../fixtures/tasks.ts";
 import { Gate } from "../support/gate.ts";
 import { keepLogs } from "../support/logs.ts";
-import { uniqueNamespace } from "../support/namespace.ts";
 import { expectNothingLeft, ownEnvironment } from "../support/own-environment.ts";
+import { ownNamespaces } from "../support/own-namespaces.ts";
 import { startPrivateRedis } from "../support/private-redis.ts";
-import { killPrograms, start, startWorker, terminate } from "../support/processes.ts";
-import { allKeys, forgetNamespace, redisDatabase } from "../support/redis-keys.ts";
+import { signalUntilExit, start, startWorker, terminate } from "../support/processes.ts";
+import { allKeys, redisDatabase } from "../support/redis-keys.ts";
 import { until } from "../support/until.ts";
 import { UserProject } from "../support/user-project.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
 keepLogs();
-
-const namespaces: string[] = [];
-
-function newNamespace(): string {
-  const namespace = uniqueNamespace();
-  namespaces.push(namespace);
-  return namespace;
-}
-
-afterEach(async () => {
-  await killPrograms();
-  for (const namespace of namespaces.splice(0)) await forgetNamespace(namespace);
-});
+const newNamespace = ownNamespaces();
 
 /** How long an end may take that is to be prompt: the grace of a local cluster is 1 s, and the machine may be busy. */
 const PROMPT_MS = 10_000;
@@ -206,13 +194,7 @@ describe("a signal to `millrace worker` with a call in an infinite loop", () => 
     const worker = await startWorker(namespace, "--threads", "1");
     const flowRun = occupying(namespace, gate);
     await gate.waitFor("the call runs", (starts) => starts.length === 1);
-    let hasExited = false;
-    const exit = worker.exited.finally(() => {
-      hasExited = true;
-    });
-    // Signals that come close together count as one, so it is sent until it has had its effect.
-    await until("it has exited", () => hasExited || !worker.child.kill("SIGINT"));
-    expect(await exit).toMatchObject({ code: 130, signal: null });
+    expect(await signalUntilExit(worker, "SIGINT")).toMatchObject({ code: 130, signal: null });
     await flowRun.cancel();
   });
 });

@@ -2,27 +2,20 @@
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { DistributedTaskRunner, flow, unmapped } from "millrace";
-import { afterEach, expect, inject, test, vi } from "vitest";
+import { expect, inject, test, vi } from "vitest";
 import { executionsIn } from "../chaos/journal.ts";
 import * as tasks from "../fixtures/tasks.ts";
 import * as values from "../fixtures/value-tasks.ts";
 import { Gate } from "../support/gate.ts";
 import { keepLogs } from "../support/logs.ts";
-import { uniqueNamespace } from "../support/namespace.ts";
-import { killPrograms, startWorker, terminate } from "../support/processes.ts";
-import { forgetNamespace } from "../support/redis-keys.ts";
+import { ownNamespaces } from "../support/own-namespaces.ts";
+import { startWorker, terminate } from "../support/processes.ts";
 import { SlowWire } from "./slow-wire.ts";
 import { work } from "./tasks.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
 keepLogs();
-
-let namespace: string;
-
-afterEach(async () => {
-  await killPrograms();
-  await forgetNamespace(namespace);
-});
+const newNamespace = ownNamespaces();
 
 const NUMBERS = Array.from({ length: 100 }, (_, n) => n);
 const LARGE = 200_000;
@@ -32,7 +25,7 @@ test("a flow and two workers on a slow wire that loses packets", async () => {
   await using gate = await Gate.make();
   const journals = gate.path("journals");
   mkdirSync(journals);
-  namespace = uniqueNamespace();
+  const namespace = newNamespace();
   const args = ["--redis", wire.url, "--threads", "1"];
   const workers = [await startWorker(namespace, ...args), await startWorker(namespace, ...args)];
   const taskRunner = new DistributedTaskRunner({ redis: wire.url, namespace });

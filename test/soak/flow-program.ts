@@ -4,24 +4,13 @@
  */
 import { appendFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { setTimeout as sleep } from "node:timers/promises";
-import { DistributedTaskRunner, flow, setLogLevel } from "millrace";
 import { JOURNAL_VARIABLE } from "../chaos/journal.ts";
-import { type LoadKind, type LoadPlan, loadOf, planLoad } from "../chaos/loads.ts";
-import { Random } from "../chaos/random.ts";
+import { type LaneOptions, Lanes } from "../chaos/lanes.ts";
+import { type LoadPlan, loadOf } from "../chaos/loads.ts";
 
-export interface FlowProgramOptions {
-  readonly redisUrl: string;
-  readonly namespace: string;
-  readonly seed: number;
+export interface FlowProgramOptions extends LaneOptions {
   /** Where the answers go. */
   readonly file: string;
-  /** Flows at a time. */
-  readonly lanes: number;
-  /** Between two flows of a lane, at most. */
-  readonly pauseMs: number;
-  readonly kinds: readonly LoadKind[];
   /** Flows of large values that run before all others. */
   readonly largeFirst: number;
 }
@@ -35,44 +24,27 @@ export interface Account {
 }
 
 const options = JSON.parse(process.argv[2] as string) as FlowProgramOptions;
-const { redisUrl, namespace, seed, file, lanes, pauseMs, kinds, largeFirst } = options;
-const taskRunner = new DistributedTaskRunner({ redis: redisUrl, namespace });
+const { file, largeFirst } = options;
 const journals = process.env[JOURNAL_VARIABLE] as string;
-setLogLevel("error");
 
-const random = new Random(seed);
 const wrong: string[] = [];
 let flows = 0;
-let isStopping = false;
 
-async function runFlow(plan: LoadPlan): Promise<void> {
-  const { body, ending, cancelAfterMs } = loadOf(plan.kind);
-  const run = flow({ name: `soak-${plan.kind}`, taskRunner }, () => body(plan)).start();
-  const timer = cancelAfterMs === undefined ? undefined : setTimeout(() => void run.cancel(), cancelAfterMs);
-  const state = await run.wait();
-  clearTimeout(timer);
-  flows++;
-  rmSync(join(journals, run.id), { force: true }); // Of no use here, and there are thousands.
-  const expected = ending(plan.size);
-  if (state.type !== expected.type || (expected.answer !== undefined && state.data !== expected.answer))
-    wrong.push(`${plan.kind} of ${plan.size} ended ${state.type}: ${state.message ?? state.data}`);
-}
-
-async function runLane(): Promise<void> {
-  while (!isStopping) {
-    await runFlow(planLoad(random, kinds));
-    await sleep(random.between(0, pauseMs));
-  }
-}
-
-const questions = createInterface({ input: process.stdin });
-questions.on("line", () => {
+const lanes = new Lanes("soak", options, () => {
   (globalThis as { gc?: () => void }).gc?.();
   const account: Account = { heapUsed: process.memoryUsage().heapUsed, flows, wrong };
   appendFileSync(file, `${JSON.stringify(account)}\n`);
 });
-questions.on("close", () => {
-  isStopping = true;
-});
-for (let count = 0; count < largeFirst && !isStopping; count++) await runFlow({ kind: "megabytes", size: 3 });
-await Promise.all(Array.from({ length: lanes }, runLane));
+
+async function runFlow(plan: LoadPlan): Promise<void> {
+  const { flowRunId, state } = await lanes.runFlow(plan);
+  flows++;
+  rmSync(join(journals, flowRunId), { force: true }); // Of no use here, and there are thousands.
+  const expected = loadOf(plan.kind).ending(plan.size);
+  if (state.type !== expected.type || (expected.answer !== undefined && state.data !== expected.answer))
+    wrong.push(`${plan.kind} of ${plan.size} ended ${state.type}: ${state.message ?? state.data}`);
+}
+
+for (let count = 0; count < largeFirst && !lanes.isStopping; count++)
+  await runFlow({ kind: "megabytes", size: 3 });
+await lanes.run(runFlow);

@@ -99,6 +99,16 @@ export function terminate(program: Program): Promise<Exit> {
   return program.exited;
 }
 
+/** Sends it until it has had its effect, as an impatient operator does: signals that come close together count as one. */
+export async function signalUntilExit(program: Program, signal: NodeJS.Signals): Promise<Exit> {
+  let hasExited = false;
+  const exit = program.exited.finally(() => {
+    hasExited = true;
+  });
+  await until("it has exited", () => hasExited || !program.child.kill(signal));
+  return exit;
+}
+
 /** For afterEach: ends what a failed test left running. */
 export async function killPrograms(): Promise<void> {
   await Promise.all(

@@ -10,6 +10,11 @@ export async function keysOfNamespace(namespace: string): Promise<string[]> {
   });
 }
 
+/** The same without what BullMQ keeps of the default queue for as long as the namespace is used. */
+export async function keysBesideQueue(namespace: string): Promise<string[]> {
+  return (await keysOfNamespace(namespace)).filter((key) => !/^default:(meta|id|events|marker)$/.test(key));
+}
+
 /** Takes away what a standing queue keeps when nobody uses it: its constants, which are there for the next user. */
 export async function forgetNamespace(namespace: string): Promise<void> {
   const keys = await keysOfNamespace(namespace);

@@ -1,66 +1,35 @@
-import { logTo } from "@millrace/core";
 import { packMessage } from "@millrace/core/internal";
 import { Queue } from "bullmq";
-import { Redis } from "ioredis";
-import { afterEach, beforeEach, expect, inject, test } from "vitest";
-import { TestRunner, TestWorker } from "../testing/parties.ts";
-import { connectPair } from "../testing/redis.ts";
+import { beforeEach, expect, test } from "vitest";
+import { dataOf, type ExposedQueue, useExposedQueue } from "../testing/exposed-queue.ts";
+import { TestWorker } from "../testing/parties.ts";
 import { sampleBatch, sampleReport } from "../testing/samples.ts";
 import { encodeBatch } from "./batch.ts";
-import { type Keys, keysOf } from "./keys.ts";
 
 // Whoever can write to the Redis can send anything. Nothing of it may end a worker or a runner, or hold up the rest.
 
-let pair: Awaited<ReturnType<typeof connectPair>>;
-let keys: Keys;
-let redis: Redis;
-let runner: TestRunner;
-let worker: TestWorker;
-const logged: { msg: string; err?: { message: string } }[] = [];
+const { logged, setUp } = useExposedQueue();
+let { pair, keys, redis, runner, worker, expectGoodTraffic, addJob } = {} as ExposedQueue;
 
 beforeEach(async () => {
-  logTo({ write: (line) => logged.push(JSON.parse(line)) });
-  pair = await connectPair();
-  keys = keysOf(pair.namespace);
-  redis = new Redis(inject("redisUrl"));
-  runner = await TestRunner.join(pair.forRunners);
-  worker = await TestWorker.join(pair.forWorkers);
+  ({ pair, keys, redis, runner, worker, expectGoodTraffic, addJob } = await setUp());
 });
-
-afterEach(async () => {
-  await worker.link.close();
-  await runner.link.close();
-  await pair.dispose();
-  await Promise.all([pair.forRunners.close(), pair.forWorkers.close(), redis.quit()]);
-  logTo(undefined);
-  logged.length = 0;
-});
-
-async function expectGoodTraffic(): Promise<void> {
-  const batch = runner.send();
-  expect((await worker.serveOne()).id).toBe(batch.id);
-  await runner.until(() => runner.reports.some(({ batchId }) => batchId === batch.id));
-}
 
 const anotherVersion = Uint8Array.from(encodeBatch(sampleBatch("runner")));
 anotherVersion[1] = 99;
 
-const asData = (bytes: Uint8Array) => ({ batch: Buffer.from(bytes).toString("base64") });
-
 test.each<[string, unknown]>([
-  ["bytes that are no message", asData(Uint8Array.of(1, 2, 3))],
+  ["bytes that are no message", dataOf(Uint8Array.of(1, 2, 3))],
   ["no bytes", { batch: "" }],
   ["another field", { job: 1 }],
   ["a number in place of the bytes", { batch: 7 }],
   ["no object", "text"],
   ["null", null],
-  ["a batch of another version", asData(anotherVersion)],
+  ["a batch of another version", dataOf(anotherVersion)],
   ["more kept bytes than there may be", { keptBytes: 1e12 }],
-  ["a batch without calls", asData(encodeBatch({ ...sampleBatch("runner"), calls: [] }))],
+  ["a batch without calls", dataOf(encodeBatch({ ...sampleBatch("runner"), calls: [] }))],
 ])("a job whose data is %s is dropped, with a line in the log", async (_, data) => {
-  const queue = new Queue("default", { connection: redis, prefix: keys.prefix });
-  await queue.add("batch", data, { jobId: "garbage", removeOnComplete: true });
-  await queue.close();
+  await addJob(data, "garbage");
   await expectGoodTraffic();
   expect(logged.map(({ msg }) => msg)).toContain("a batch could not be read and was dropped");
   await runner.link.close();
@@ -77,10 +46,8 @@ test("a job that is not even BullMQ's does not hold up the others", async () => 
 });
 
 test("a batch for a runner that never was is dropped", async () => {
-  const queue = new Queue("default", { connection: redis, prefix: keys.prefix });
   const batch = sampleBatch("nobody");
-  await queue.add("batch", asData(encodeBatch(batch)), { jobId: batch.id, removeOnComplete: true });
-  await queue.close();
+  await addJob(dataOf(encodeBatch(batch)), batch.id);
   await expectGoodTraffic();
   expect(await redis.exists(keys.replies("nobody"), keys.job("default", "stray"))).toBe(0);
 });

@@ -1,18 +1,14 @@
-import { logTo } from "@millrace/core";
-import { Queue } from "bullmq";
 import fc from "fast-check";
-import { Redis } from "ioredis";
-import { afterEach, beforeEach, describe, expect, inject, test, vi } from "vitest";
+import { beforeEach, describe, expect, inject, test, vi } from "vitest";
 import { until } from "../../../test/support/until.ts";
-import { TestRunner, TestWorker } from "../testing/parties.ts";
-import { connectPair } from "../testing/redis.ts";
+import { dataOf, type ExposedQueue, useExposedQueue } from "../testing/exposed-queue.ts";
+import { TestWorker } from "../testing/parties.ts";
 import { sampleBatch, sampleReport } from "../testing/samples.ts";
 import { encodeBatch } from "./batch.ts";
-import { type Keys, keysOf } from "./keys.ts";
 import { WIRE_VERSION } from "./message-fields.ts";
 import { RedisResultStore } from "./redis-result-store.ts";
 import { RedisValues } from "./redis-values.ts";
-import { type Place, queueOf, type Seal, sealOf } from "./seal.ts";
+import { type Place, sealOf } from "./seal.ts";
 import { encodeWorkerMessage } from "./worker-messages.ts";
 
 // On every key that a runner or a worker reads: bytes that somebody made up, cut off, changed, or took from elsewhere. None
@@ -23,42 +19,11 @@ vi.setConfig({ testTimeout: 60_000 });
 const SECRET = "correct horse battery staple";
 const RUNS = { numRuns: 15 };
 
-let pair: Awaited<ReturnType<typeof connectPair>>;
-let keys: Keys;
-let redis: Redis;
-let runner: TestRunner;
-let worker: TestWorker;
-let seal: Seal;
-let queueName: string;
-const logged: { msg: string; err: { message: string } }[] = [];
+const { logged, setUp } = useExposedQueue();
+let { pair, keys, redis, runner, worker, seal, queueName, expectGoodTraffic, addJob } = {} as ExposedQueue;
 
-async function setUp(secret: string | undefined): Promise<void> {
-  logTo({ write: (line) => logged.push(JSON.parse(line)) });
-  pair = await connectPair(secret);
-  keys = keysOf(pair.namespace);
-  seal = sealOf(secret, pair.namespace);
-  queueName = queueOf("default", seal);
-  redis = new Redis(inject("redisUrl"));
-  runner = await TestRunner.join(pair.forRunners);
-  worker = await TestWorker.join(pair.forWorkers);
-}
-
-afterEach(async () => {
-  await worker.link.close();
-  await runner.link.close();
-  await pair.dispose();
-  await Promise.all([pair.forRunners.close(), pair.forWorkers.close(), redis.quit()]);
-  logTo(undefined);
-  logged.length = 0;
-});
-
-/** A batch of the runner's arrives as it was, and its report comes back: once. */
-async function expectGoodTraffic(): Promise<void> {
-  const batch = runner.send();
-  expect(Buffer.compare(encodeBatch(await worker.serveOne()), encodeBatch(batch))).toBe(0);
-  const reports = () => runner.reports.filter(({ batchId }) => batchId === batch.id);
-  await runner.until(() => reports().length > 0);
-  expect(reports()).toHaveLength(1);
+async function open(secret: string | undefined): Promise<void> {
+  ({ pair, keys, redis, runner, worker, seal, queueName, expectGoodTraffic, addJob } = await setUp(secret));
 }
 
 /** Bytes that are like the message, and are none: a part of it, one of another version, or random ones. */
@@ -78,18 +43,11 @@ function brokenForms(message: Uint8Array): fc.Arbitrary<Uint8Array> {
 
 const several = <T>(form: fc.Arbitrary<T>) => fc.array(form, { minLength: 1, maxLength: 10 });
 
-function addJob(data: unknown, jobId: string): Promise<unknown> {
-  const queue = new Queue(queueName, { connection: redis, prefix: keys.prefix, skipVersionCheck: true });
-  return queue.add("batch", data, { jobId, removeOnComplete: true }).finally(() => queue.close());
-}
-
-const dataOf = (bytes: Uint8Array) => ({ batch: Buffer.from(bytes).toString("base64") });
-
 describe.each<[string, string | undefined]>([
   ["without a secret", undefined],
   ["with a secret", SECRET],
 ])("%s", (_, secret) => {
-  beforeEach(() => setUp(secret));
+  beforeEach(() => open(secret));
 
   test("jobs that hold no batch are dropped, and not delivered again", async () => {
     const batch = encodeBatch(sampleBatch("nobody"));
@@ -264,7 +222,7 @@ describe.each<[string, string | undefined]>([
 });
 
 describe("with a secret, what is not signed for its place is refused, though it is well made:", () => {
-  beforeEach(() => setUp(SECRET));
+  beforeEach(() => open(SECRET));
 
   const other = sealOf(`${SECRET} of others`, "any");
   const at = (kind: Place["kind"], key: string): Place => ({ kind, key });
@@ -290,7 +248,7 @@ describe("with a secret, what is not signed for its place is refused, though it 
     const batch = sampleBatch(runner.link.runnerId);
     await addJob(dataOf(seal.sign(encodeBatch(batch), at("batch", keys.job(queueName, "odd")))), "odd");
     await expectGoodTraffic();
-    expect(logged[0]?.err.message).toContain("a batch with the id of its job, odd");
+    expect(logged[0]?.err?.message).toContain("a batch with the id of its job, odd");
   });
 
   test("a report", async () => {
@@ -366,12 +324,12 @@ describe("with a secret, what is not signed for its place is refused, though it 
     await adding.exec();
     await expectGoodTraffic();
     expect(logged.map(({ msg }) => msg)).toEqual(["a reply could not be read and was left out"]);
-    expect(logged[0]?.err.message).toMatch(/not signed, at .* MILLRACE_SECRET/);
+    expect(logged[0]?.err?.message).toMatch(/not signed, at .* MILLRACE_SECRET/);
   });
 });
 
 test("workers of another secret are strangers: counted, and given nothing", async () => {
-  await setUp(SECRET);
+  await open(SECRET);
   const { BullMqBroker } = await import("./bullmq-broker.ts");
   const others = await Promise.all(
     [undefined, `${SECRET} of others`].map((secret) =>

@@ -7,7 +7,7 @@ import { BatchWatch } from "./batch-watch.ts";
 import type { LiveQueue, LostBatch, RunnerHandlers, RunnerLink, RunnerOwner, WorkerHelp } from "./broker.ts";
 import { addJob, type BatchQueue, keptBatch, openQueue } from "./bullmq.ts";
 import { INLINE_LIMIT_BYTES, type ValueReference } from "./call-values.ts";
-import { HEARTBEAT_MS, HEARTBEAT_TTL_MS, LEAVE_MS } from "./intervals.ts";
+import { HEARTBEAT_MS, HEARTBEAT_TTL_MS, LEAVE_MS, STREAM_RENEWAL_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import { findLiveQueues } from "./live-queues.ts";
 import { doneWithin, type Redis, untilAccepted } from "./redis-connection.ts";
@@ -52,6 +52,7 @@ export class BullMqRunner implements RunnerLink {
   #entry: RunnerEntry | undefined;
   /** Where large batches are that have not been released. */
   readonly #kept = new Map<string, ValueReference>();
+  #entryRenewal: NodeJS.Timeout | undefined;
   /** Batches on their way into the queue. */
   readonly #adding = new Map<string, Promise<void>>();
   #replies!: StreamReader;
@@ -95,7 +96,7 @@ export class BullMqRunner implements RunnerLink {
           runner.#lost(lost);
         },
       });
-      await runner.#entry?.renew();
+      await runner.#keepEntry();
     } catch (error) {
       runner.#outage.stop();
       const left = [replies?.close(), group.leases.release(runnerId), queue.close()];
@@ -118,6 +119,14 @@ export class BullMqRunner implements RunnerLink {
     this.#seal = seal;
     this.#outage = new RedisOutage(redis);
     this.values = new RedisValues(redis, keys, seal);
+  }
+
+  /** Says of this runner what `millrace status` shows, and how many calls it has: again and again, since they come later. */
+  async #keepEntry(): Promise<void> {
+    const entry = this.#entry;
+    if (entry === undefined) return;
+    await entry.renew();
+    this.#entryRenewal = setInterval(() => void entry.renew().catch(ignore), STREAM_RENEWAL_MS);
   }
 
   send(batch: Batch): void {
@@ -215,7 +224,6 @@ export class BullMqRunner implements RunnerLink {
   }
 
   /** Resolves to false when the worker has no inbox. */
-
   #tell(workerId: string, message: WorkerMessage): Promise<boolean> {
     const key = this.#keys.inbox(workerId);
     const signed = this.#seal.sign(encodeWorkerMessage(message), { kind: "to-worker", key });
@@ -259,6 +267,7 @@ export class BullMqRunner implements RunnerLink {
     this.#group.remove(this);
     this.#watch.close();
     this.#outage.stop();
+    clearInterval(this.#entryRenewal);
     await doneWithin(LEAVE_MS, this.#removeAll());
     await doneWithin(LEAVE_MS, this.#replies.close());
     await doneWithin(LEAVE_MS, this.#group.leases.release(this.runnerId));

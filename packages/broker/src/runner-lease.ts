@@ -51,7 +51,7 @@ export class RunnerLeases {
 
   /** Takes the lease. @param onLapsed it had run out, and has been taken again */
   async take(runnerId: string, names: Keys, onLapsed: () => void): Promise<void> {
-    const others = [names.replies(runnerId), names.values(runnerId)];
+    const others = [names.replies(runnerId), names.values(runnerId), names.runner(runnerId)];
     const keys = { runnerId, lease: names.runnerLease(runnerId), others };
     this.#held.set(runnerId, { keys, onLapsed });
     this.#thread?.postMessage({ hold: keys } satisfies ToLeaseThread);

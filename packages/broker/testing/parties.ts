@@ -1,6 +1,15 @@
 import { Conditions } from "../../../test/support/conditions.ts";
 import type { Batch } from "../src/batch.ts";
-import type { Broker, Capacity, Delivery, LostBatch, RunnerLink, WorkerLink } from "../src/broker.ts";
+import type {
+  Broker,
+  Capacity,
+  Delivery,
+  LostBatch,
+  RunnerHandlers,
+  RunnerLink,
+  RunnerOwner,
+  WorkerLink,
+} from "../src/broker.ts";
 import type { Report } from "../src/report.ts";
 import type { CallAnswer } from "../src/worker-messages.ts";
 import { sampleBatch, sampleReport } from "./samples.ts";
@@ -18,9 +27,9 @@ export class TestRunner {
   #isInside = false;
   readonly #conditions = new Conditions();
 
-  static async join(broker: Broker): Promise<TestRunner> {
+  static async join(broker: Broker, owner?: RunnerOwner): Promise<TestRunner> {
     const runner = new TestRunner();
-    runner.link = await broker.connectRunner({
+    const handlers: RunnerHandlers = {
       onReport: (report) => {
         // As a dispatcher does once every call of a batch has an outcome. These batches have one call.
         if (report.outcomes.length > 0) runner.link.release(report.batchId);
@@ -30,7 +39,8 @@ export class TestRunner {
       onWithdrawn: (batchId) => runner.#note(runner.withdrawn, batchId),
       onCapacity: (capacity) => runner.#note(runner.capacities, capacity),
       onUnavailable: (error) => runner.#note(runner.unavailable, error),
-    });
+    };
+    runner.link = await broker.connectRunner(handlers, owner);
     return runner;
   }
 

@@ -165,8 +165,9 @@ async function runWorker(modules: string[], flags: WorkerFlags): Promise<void> {
     secret: secretOf(flags),
     modules: modules.map((module) => toModulePath(root, pathToFileURL(resolve(module)).href)),
   });
+  const threadCount = threads === 1 ? "1 thread" : `${threads} threads`;
   console.error(
-    `Millrace worker ${worker.workerId}: ${threads} threads, queue "${queue}", namespace "${namespace}".`,
+    `Millrace worker ${worker.workerId}: ${threadCount}, queue "${queue}", namespace "${namespace}".`,
   );
   await worker.stopped;
 }

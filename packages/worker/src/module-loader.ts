@@ -22,15 +22,29 @@ type TaskReference = Pick<TaskOfBatch, "module" | "entry" | "name">;
  */
 const IMPORT_PATIENCE_MS = 1_000;
 
+/**
+ * How long an import may go on without the task behind a flow that was called at top level. A module that awaits that flow
+ * never comes to what is below it, nor does the flow define what its body defines; one that does not await it goes on.
+ */
+const CUT_OFF_MS = 20_000;
+
+interface Import {
+  readonly imported: Promise<void>;
+  /** Resolves when what the module has not registered is not to be expected any more, though its import has no end. */
+  readonly isCutOff: Promise<void>;
+}
+
 /** Finds the tasks that calls name, importing their modules as needed. */
 export class ModuleLoader {
   readonly #root: string;
-  readonly #imports = new Map<string, Promise<void>>();
+  readonly #cutOffMs: number;
+  readonly #imports = new Map<string, Import>();
   readonly #tasks = new Map<string, TaskDefinition>();
 
   /** @param root the project root, an absolute path without symlinks */
-  constructor(root: string) {
+  constructor(root: string, cutOffMs = CUT_OFF_MS) {
     this.#root = root;
+    this.#cutOffMs = cutOffMs;
   }
 
   /** The task, when it has been found before. */
@@ -50,7 +64,7 @@ export class ModuleLoader {
 
   /** Imports a module of the project, up to where its tasks are defined. @throws ModulePathError, ModuleImportError */
   async preload(module: string): Promise<void> {
-    await Promise.race([this.#import(fromModulePath(this.#root, module)), callIgnored()]);
+    await Promise.race([this.#import(fromModulePath(this.#root, module)).imported, callIgnored()]);
   }
 
   async #load(url: string, { module, entry, name }: TaskReference): Promise<TaskDefinition> {
@@ -70,21 +84,24 @@ export class ModuleLoader {
    */
   async #importUntilRegistered(importUrl: string, taskUrl: string, name: string): Promise<void> {
     const isRegistered = taskRegistered(taskUrl, name);
+    const { imported, isCutOff } = this.#import(importUrl);
     await Promise.race([
-      this.#import(importUrl),
+      imported,
+      isCutOff,
       isRegistered.then(callIgnored),
       isRegistered.then(() => sleep(IMPORT_PATIENCE_MS, undefined, { ref: false })),
     ]);
   }
 
-  #import(url: string): Promise<void> {
-    let imported = this.#imports.get(url);
-    if (imported === undefined) {
-      imported = importModule(url);
-      imported.catch(() => {}); // Everyone who waits sees the error; nobody need wait.
-      this.#imports.set(url, imported);
-    }
-    return imported;
+  #import(url: string): Import {
+    const known = this.#imports.get(url);
+    if (known !== undefined) return known;
+    const imported = importModule(url);
+    imported.catch(() => {}); // Everyone who waits sees the error; nobody need wait.
+    const isCutOff = callIgnored().then(() => sleep(this.#cutOffMs, undefined, { ref: false }));
+    const begun = { imported, isCutOff };
+    this.#imports.set(url, begun);
+    return begun;
   }
 }
 
