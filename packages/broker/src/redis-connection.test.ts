@@ -1,4 +1,4 @@
-import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { inspect } from "node:util";
 import { BrokerUnavailableError, InvalidOptionError, RedisUnsuitableError } from "@millrace/core";
 import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
@@ -37,6 +37,23 @@ async function listen(onConnection: (socket: Socket) => void): Promise<number> {
   cleanups.push(() => new Promise((resolve) => server.close(resolve)));
   return (server.address() as AddressInfo).port;
 }
+
+test("a connection that is cut while it is made is made again", async () => {
+  const { hostname, port: redisPort } = new URL(inject("redisUrl"));
+  let connections = 0;
+  const port = await listen((socket) => {
+    if (++connections < 3) socket.destroy();
+    else {
+      const behind = connect(Number(redisPort), hostname);
+      socket.pipe(behind).pipe(socket);
+      for (const end of [socket, behind]) end.on("error", () => {});
+    }
+  });
+  const redis = await connectRedis(`redis://127.0.0.1:${port}`);
+  expect(await redis.ping()).toBe("PONG");
+  expect(connections).toBe(3);
+  redis.disconnect();
+});
 
 describe("a Redis that is not there", () => {
   test("is named, with the reason, without the password", async () => {

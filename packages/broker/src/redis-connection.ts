@@ -11,6 +11,9 @@ export type { Redis };
 /** How long the first connection may take before the URL counts as one that does not answer. */
 const CONNECT_TIMEOUT_MS = 5_000;
 
+/** How often a first connection is made that is cut at once. */
+const CONNECT_TRIES = 3;
+
 /**
  * A connection on which nothing comes for so long although something was asked counts as cut: a wire that is pulled closes none,
  * and TCP gives up after 15 minutes. Blocking reads ask anew every 5 s.
@@ -45,7 +48,7 @@ export async function connectRedis(url: string): Promise<Redis> {
   redis.options.retryStrategy = retryMs;
   redis.options.sentinelRetryStrategy = retryMs;
   try {
-    await Promise.race([redis.connect(), timeout]);
+    await Promise.race([connectUnlessCut(redis, () => lastError), timeout]);
     isUp = true;
     return redis;
   } catch (error) {
@@ -56,6 +59,21 @@ export async function connectRedis(url: string): Promise<Redis> {
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** A connection that is cut while it is made says nothing about the server, as one that is refused does: it is made again. */
+async function connectUnlessCut(redis: Redis, lastError: () => Error | undefined): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await redis.connect();
+    } catch (error) {
+      if (tries === CONNECT_TRIES || !wasCut(lastError() ?? (error as Error))) throw error;
+    }
+  }
+}
+
+function wasCut({ code, message }: NodeJS.ErrnoException): boolean {
+  return code === "EPIPE" || code === "ECONNRESET" || message === "Connection is closed.";
 }
 
 /** ioredis puts the command that failed into its error: of HELLO and AUTH, that is the password. */

@@ -54,9 +54,14 @@ export class RedisLimiter implements Limiter {
   static async open(redis: Redis, keys: Keys): Promise<RedisLimiter> {
     const limiter = new RedisLimiter(redis, keys);
     limiter.#news.on("message", (_, text) => void limiter.#onNews(text));
-    await limiter.#news.subscribe(keys.limitNews);
-    await limiter.#load();
-    return limiter;
+    try {
+      await limiter.#news.subscribe(keys.limitNews);
+      await limiter.#load();
+      return limiter;
+    } catch (error) {
+      await limiter.close(); // Its connection and its timer go.
+      throw error;
+    }
   }
 
   private constructor(redis: Redis, keys: Keys) {
