@@ -45,6 +45,17 @@ test("hears what is said, in its order", async () => {
   await hears("a", "b", "c");
 });
 
+test("hears what two connections of one process say, in whatever order it arrives", async () => {
+  const slow = new Redis(inject("redisUrl"), { lazyConnect: true });
+  const first = appendToStream(slow, key, Buffer.from("said first")); // It has to connect yet.
+  const second = append("there first");
+  await Promise.all([first, second]);
+  await append("last");
+  await conditions.until(() => heard.includes("last"));
+  expect(heard.sort()).toEqual(["last", "said first", "there first"]);
+  slow.disconnect();
+});
+
 test("hears once what is said twice, as when a command is sent again whose answer was lost", async () => {
   await append("a");
   await append("b");

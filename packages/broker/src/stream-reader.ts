@@ -15,17 +15,32 @@ const RETRY_MS = 200;
 
 const FIELD = "r";
 
-/** Who sends, and how much this process has sent. */
 const STAMP_FIELD = "s";
-const SENDER = randomUUID();
-let sent = 0;
+
+/**
+ * Who sends, and how much it has sent: a connection each, since only what one connection sends arrives in its order. Flows of one
+ * process have connections of their own.
+ */
+const senders = new WeakMap<Redis, { readonly id: string; sent: number }>();
+
+/** So many senders are remembered, those heard last: what is sent again follows soon upon the first time. */
+const MOST_SENDERS = 1_000;
+
+function nextStamp(redis: Redis): string {
+  let sender = senders.get(redis);
+  if (sender === undefined) {
+    sender = { id: randomUUID(), sent: 0 };
+    senders.set(redis, sender);
+  }
+  return `${sender.id}.${++sender.sent}`;
+}
 
 /**
  * Appends a message to somebody's stream. Resolves to false when its reader is gone: the stream is not made anew. A command whose
  * answer was lost with a connection is sent again, and may have been executed before: by the stamp, the reader knows.
  */
 export async function appendToStream(redis: Redis, key: string, message: Uint8Array): Promise<boolean> {
-  const stamp = `${SENDER}.${++sent}`;
+  const stamp = nextStamp(redis);
   const id = await redis.xadd(key, "NOMKSTREAM", "*", FIELD, asBuffer(message), STAMP_FIELD, stamp);
   return id !== null;
 }
@@ -49,7 +64,7 @@ export class StreamReader {
   readonly #reading: Promise<void>;
   /** Entries that have been read and not trimmed: a Redis that comes back may give them again. */
   readonly #read = new Set<string>();
-  /** The last stamp of each sender. */
+  /** The last stamp of each sender, those heard last at the end. */
   readonly #stamps = new Map<string, number>();
   #runId: Promise<string>;
   #isCheckDue = false;
@@ -116,7 +131,9 @@ export class StreamReader {
     if (stamp === undefined || name?.toString() !== STAMP_FIELD) return true;
     const [sender = "", number] = stamp.toString().split(".");
     if (Number(number) <= (this.#stamps.get(sender) ?? 0)) return false;
+    this.#stamps.delete(sender);
     this.#stamps.set(sender, Number(number));
+    if (this.#stamps.size > MOST_SENDERS) this.#stamps.delete(this.#stamps.keys().next().value as string);
     return true;
   }
 
