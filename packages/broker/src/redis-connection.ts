@@ -35,6 +35,7 @@ const LONGEST_RETRY_MS = 2_000;
 export async function connectRedis(url: string): Promise<Redis> {
   const redis = new Redis(redisOptions(url));
   let isUp = false;
+  let hasGivenUp = false;
   let lastError: Error | undefined;
   redis.on("error", (error: Error) => {
     lastError = error; // ioredis reports every failed try; the retry strategy goes on.
@@ -48,10 +49,12 @@ export async function connectRedis(url: string): Promise<Redis> {
   redis.options.retryStrategy = retryMs;
   redis.options.sentinelRetryStrategy = retryMs;
   try {
-    await Promise.race([connectUnlessCut(redis, () => lastError), timeout]);
+    const mayRetry = (error: Error) => !hasGivenUp && wasCut(lastError ?? error);
+    await Promise.race([connectUnlessCut(redis, mayRetry), timeout]);
     isUp = true;
     return redis;
   } catch (error) {
+    hasGivenUp = true;
     redis.disconnect();
     const cause = withoutCommand(lastError ?? (error as Error));
     const advice = /certificate/i.test(cause.message) ? " (name its authority in MILLRACE_REDIS_CA)" : "";
@@ -62,12 +65,12 @@ export async function connectRedis(url: string): Promise<Redis> {
 }
 
 /** A connection that is cut while it is made says nothing about the server, as one that is refused does: it is made again. */
-async function connectUnlessCut(redis: Redis, lastError: () => Error | undefined): Promise<void> {
+async function connectUnlessCut(redis: Redis, mayRetry: (error: Error) => boolean): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
       return await redis.connect();
     } catch (error) {
-      if (tries === CONNECT_TRIES || !wasCut(lastError() ?? (error as Error))) throw error;
+      if (tries === CONNECT_TRIES || !mayRetry(error as Error)) throw error;
     }
   }
 }
