@@ -58,6 +58,7 @@ export class BullMqRunner implements RunnerLink {
   #replies!: StreamReader;
   #watch!: BatchWatch;
   readonly #group: RunnerGroup;
+  #isOpen = false;
   #isClosed = false;
 
   static async open(place: RunnerPlace, handlers: RunnerHandlers): Promise<BullMqRunner> {
@@ -103,6 +104,7 @@ export class BullMqRunner implements RunnerLink {
       await doneWithin(LEAVE_MS, Promise.allSettled(left));
       throw group.unavailable(`a refusal: ${(error as Error).message}`);
     }
+    runner.#isOpen = true;
     group.add(runner);
     return runner;
   }
@@ -299,6 +301,7 @@ export class BullMqRunner implements RunnerLink {
    * relied on, nor that all answers have arrived.
    */
   async #sendAllAgain(): Promise<void> {
+    if (!this.#isOpen) return; // It joins only now, and has sent nothing.
     const reason = "Redis was restarted, or has lost its data.";
     for (const batchId of [...this.#watch.batches]) {
       await this.#removeJob(batchId).catch(ignore);
