@@ -46,14 +46,18 @@ export class CallAttempts {
     return this.#current !== undefined;
   }
 
-  /** Resolves when another call may start; returns undefined when it may at once, since this one has ended. */
+  /**
+   * Resolves when another call may start; returns undefined when it may at once, since this one has ended.
+   *
+   * @param startedAt when the thread began with it, on the clock of `performance.now()`: large arguments take milliseconds to decode
+   */
   run(
     task: TaskDefinition,
     args: readonly unknown[],
     running: RunningCall,
     number: number,
+    startedAt: number,
   ): Promise<void> | undefined {
-    const startedAt = performance.now();
     const { timeoutSeconds } = running.batch.tasks[running.call.task]!;
     if (timeoutSeconds > 0) this.#limits.begin(number, timeoutSeconds);
     const info = attemptInfoOf(running, task, timeoutSeconds);

@@ -190,6 +190,7 @@ export class CallRunner {
   }
 
   #executeTask(task: TaskDefinition, running: RunningCall, number: number): Promise<void> | undefined {
+    const startedAt = performance.now();
     let args: readonly unknown[];
     try {
       args = decodeWithInputs(running.call.args, running.inputs.map(decode)) as readonly unknown[];
@@ -197,7 +198,7 @@ export class CallRunner {
       this.#end(running, { kind: "threw-for-good", payload: encodeError(error) }, 0);
       return undefined;
     }
-    return this.#attempts.run(task, args, running, number);
+    return this.#attempts.run(task, args, running, number, startedAt);
   }
 
   #onLateEnd(wasCurrent: boolean): void {
