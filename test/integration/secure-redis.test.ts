@@ -130,15 +130,19 @@ test("flows, workers and commands need no more rights than the documented ones",
   expect(rights.filter((right) => !used.has(right))).toEqual([]);
 });
 
-test("a user who may not use the namespace is told so", async () => {
-  const taskRunner = new DistributedTaskRunner({ redis: urlFor("millrace", PASSWORD), namespace: "other" });
+test.each([
+  ["keys of the namespace", "millrace", "other", "EVAL on {millrace:other}:limits"],
+  ["its channels", "deaf", NAMESPACE, `PUBLISH on {millrace:${NAMESPACE}}:limit-news`],
+])("a user who may not use the %s is told so", async (_, user, namespace, command) => {
+  await admin.acl("SETUSER", "deaf", "on", `>${PASSWORD}`, "~*", "resetchannels", "+@all");
+  const taskRunner = new DistributedTaskRunner({ redis: urlFor(user, PASSWORD), namespace });
   const error = await expectNoLeaks(() =>
     thrownBy(() => flow({ name: "denied", taskRunner }, () => identity(1))()),
   );
   expectClear(error, {
     is: RedisUnsuitableError,
     code: "ERR_REDIS_UNSUITABLE",
-    expected: "Expected a Redis that lets this user run EVAL on {millrace:other}:limits",
+    expected: `Expected a Redis that lets this user run ${command}`,
     got: /got .*(NOPERM|ACL)/i,
     advice: "docs/security.md",
   });

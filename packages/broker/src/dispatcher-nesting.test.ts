@@ -166,23 +166,30 @@ describe("when a thread or worker dies,", () => {
     expect([kind, decode(payload)]).toMatchObject(["crashed", { message: "The thread died." }]);
   });
 
-  test("a call of a call keeps its account when its parent, which dies with it, makes it again", async () => {
-    broker.hasWorkers(1, 1);
-    const call = submit();
-    for (let death = 1; death <= 2; death++) {
-      const parent = await broker.sends(2 * death - 1);
+  // Its retries are used up, though nobody is there to hear it: by the second death, or the seventh that it may not have caused.
+  test.each([
+    ["crashed", 2],
+    ["suspected", 7],
+  ] as const)(
+    "a call of a call keeps its account when its parent, lost as it %s, makes it again",
+    async (kind, deaths) => {
+      broker.hasWorkers(1, 1);
+      const call = submit();
+      for (let death = 1; death <= deaths; death++) {
+        const parent = await broker.sends(2 * death - 1);
+        broker.asks(parent, sequenceOf(parent), 1, nested(5));
+        const child = await broker.sends(2 * death);
+        broker.reports(parent, [outcome(sequenceOf(parent), "lost", null)]);
+        broker.reports(child, [outcome(sequenceOf(child), kind, crash())]);
+      }
+      expect(broker.answers).toEqual([]);
+      const parent = broker.sent.findLast(({ calls }) => calls[0]!.number !== 5)!;
       broker.asks(parent, sequenceOf(parent), 1, nested(5));
-      const child = await broker.sends(2 * death);
-      broker.reports(child, [outcome(sequenceOf(child), "crashed", crash())]);
-      broker.reports(parent, [outcome(sequenceOf(parent), "lost", null)]);
-    }
-    // The second death has used up its retries, though nobody is there to hear it.
-    const parent = broker.sent.findLast(({ calls }) => calls[0]!.number !== 5)!;
-    broker.asks(parent, sequenceOf(parent), 1, nested(5));
-    expect(decodeOutcome(await broker.answered(1)).kind).toBe("crashed");
-    broker.returns(parent, "caught it");
-    expect(await call.value()).toBe("caught it");
-  });
+      expect(decodeOutcome(await broker.answered(1)).kind).toBe("crashed");
+      broker.returns(parent, "caught it");
+      expect(await call.value()).toBe("caught it");
+    },
+  );
 
   test("one that waited for its own call is not blamed for the worker", async () => {
     broker.hasWorkers(1, 1);
@@ -258,9 +265,10 @@ describe("a service that a call asks for", () => {
 
   const acquire: Request = { type: "acquire", names: ["db"], slots: 1, holder: "run", isRate: false };
 
-  test.each(["when it says so", "when it ends"])("gives slots, which it gives back %s", async (when) => {
+  const ends = ["when it says so", "when it ends", "when the broker is given up"];
+  test.each(ends)("gives slots, which it gives back %s", async (when) => {
     const { events, limiter, grant } = oneSlot();
-    const { batch, ask } = await running({ limiter });
+    const { call, batch, ask } = await running({ limiter });
     ask(1, acquire);
     expect(broker.answers).toEqual([]);
     await grant();
@@ -269,7 +277,10 @@ describe("a service that a call asks for", () => {
       ask(0, { type: "cancel", id: 1 });
       ask(0, { type: "cancel", id: 1 });
     }
-    broker.returns(batch, "done");
+    if (when === "when the broker is given up") {
+      broker.isUnavailable(new Error("It is away."));
+      expect(await call.settled).toMatchObject({ type: "crashed", error: { message: "It is away." } });
+    } else broker.returns(batch, "done");
     expect(events).toEqual(["acquire db", "release"]);
   });
 

@@ -103,7 +103,7 @@ export class Losses {
   /** No worker came, or the broker is away. Calls in the broker wait as well: their batches are not released, the link takes them out when it closes. */
   giveUpAll(error: Error): void {
     for (const entry of [...this.#outstanding.takeAll(), ...this.#waiting.takeAll()]) {
-      entry.nested = undefined;
+      this.#nested.abandon(entry);
       if (!entry.isSettled && !entry.isStillForeseen)
         entry.settle(entry.isCancelled ? { type: "cancelled" } : { type: "crashed", error });
     }

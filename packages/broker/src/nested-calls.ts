@@ -1,5 +1,6 @@
 import { DecodeError } from "@millrace/core";
 import { processLogger } from "@millrace/core/internal";
+import { isGivenUp } from "./blame.ts";
 import type { RunnerLink } from "./broker.ts";
 import { serveRequest } from "./call-services.ts";
 import type { Dispatcher } from "./dispatcher.ts";
@@ -110,7 +111,7 @@ export class NestedCalls {
     if (known === undefined) return undefined;
     const { error, ...record } = known;
     Object.assign(call, record);
-    return known.crashes > call.crashRetries ? error : undefined;
+    return isGivenUp(call) ? error : undefined;
   }
 
   /** A thread or process died that had the call. */

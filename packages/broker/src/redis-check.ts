@@ -8,13 +8,18 @@ const LEAST_VERSION = [6, 2] as const;
  * Refuses a server that Millrace cannot rely on.
  *
  * @throws RedisUnsuitableError when it is older than 6.2, may evict keys when its memory is full, or does not let this user
- * ask for that and run scripts over the namespace's keys
+ * ask for that, run scripts over the namespace's keys, and use its channels
  */
-export async function checkRedis(redis: Redis, { limits }: Pick<Keys, "limits">): Promise<void> {
+export async function checkRedis(
+  redis: Redis,
+  { limits, limitNews }: Pick<Keys, "limits" | "limitNews">,
+): Promise<void> {
   const problem = unsuitable(await allowed("INFO", redis.info()));
   if (problem !== undefined) throw new RedisUnsuitableError(problem);
   // BullMQ and the limits are scripts, over keys of the namespace.
   await allowed("EVAL", redis.eval(`return redis.call("EXISTS", KEYS[1])`, 1, limits), ` on ${limits}`);
+  // Workers tell of themselves on channels. That no limit has changed is no news to anybody.
+  await allowed("PUBLISH", redis.publish(limitNews, "[]"), ` on ${limitNews}`);
 }
 
 async function allowed<T>(command: string, asked: Promise<T>, where = ""): Promise<T> {
@@ -22,8 +27,8 @@ async function allowed<T>(command: string, asked: Promise<T>, where = ""): Promi
     return await asked;
   } catch (error) {
     throw new RedisUnsuitableError(
-      `Expected a Redis that lets this user run ${command}${where}, got ${(error as Error).message}. Give the user the commands ` +
-        `that docs/security.md lists, or name another Redis in MILLRACE_REDIS_URL.`,
+      `Expected a Redis that lets this user run ${command}${where}, got ${(error as Error).message}. Give the user the commands, keys ` +
+        `and channels that docs/security.md lists, or name another Redis in MILLRACE_REDIS_URL.`,
     );
   }
 }

@@ -8,7 +8,7 @@ import { until } from "../../../test/support/until.ts";
 import { BullMqBroker } from "./bullmq-broker.ts";
 import { keysOf } from "./keys.ts";
 import { checkRedis, unsuitable } from "./redis-check.ts";
-import { connectRedis, doneWithin, duplicateForBlocking } from "./redis-connection.ts";
+import { connectRedis, doneWithin, duplicateForBlocking, type Redis, subscribe } from "./redis-connection.ts";
 import { parseRedisUrl, withoutPassword } from "./redis-url.ts";
 
 let resources: ResourceSnapshot;
@@ -53,6 +53,54 @@ test("a connection that is cut while it is made is made again", async () => {
   expect(await redis.ping()).toBe("PONG");
   expect(connections).toBe(3);
   redis.disconnect();
+});
+
+describe("a subscription", () => {
+  /** A way to the Redis of the tests, on which the test may cut and listen in. */
+  async function listenBetween(onSent: (socket: Socket, sent: string) => boolean): Promise<Redis> {
+    const { hostname, port: redisPort } = new URL(inject("redisUrl"));
+    const port = await listen((socket) => {
+      const behind = connect(Number(redisPort), hostname);
+      behind.pipe(socket);
+      socket.on("data", (sent) => onSent(socket, sent.toString()) && behind.write(sent));
+      socket.on("close", () => behind.destroy());
+      for (const end of [socket, behind]) end.on("error", () => {});
+    });
+    const redis = await connectRedis(`redis://127.0.0.1:${port}`);
+    cleanups.push(() => redis.disconnect());
+    return redis;
+  }
+  const isSubscribe = (sent: string) => /\bsubscribe\b/i.test(sent);
+
+  test("is made again with its connection", async () => {
+    let subscriber: Socket | undefined;
+    const redis = await listenBetween((socket, sent) => {
+      if (isSubscribe(sent)) subscriber = socket;
+      return true;
+    });
+    const heard: string[] = [];
+    cleanups.push(await subscribe(redis, "channel", (text) => heard.push(text)));
+    const first = subscriber;
+    first?.destroy();
+    await until("it is heard", async () => {
+      await redis.publish("channel", "again");
+      return heard.includes("again");
+    });
+    expect(subscriber).not.toBe(first);
+  });
+
+  // A rejection that nobody handles would fail the run of these tests.
+  test("that ends while it is made again ends without an error", async () => {
+    const sockets: Socket[] = [];
+    const redis = await listenBetween((socket, sent) => {
+      if (!isSubscribe(sent)) return true;
+      return sockets.push(socket) === 1; // The second is not answered.
+    });
+    const unsubscribe = await subscribe(redis, "channel", () => {});
+    sockets[0]?.destroy();
+    await until("it is asked again", () => sockets.length === 2);
+    unsubscribe();
+  });
 });
 
 describe("a Redis that is not there", () => {

@@ -133,6 +133,31 @@ export function duplicate(redis: Redis): Redis {
   return copy;
 }
 
+/**
+ * Hears what is published on a channel, on a connection of its own, also after that was lost and made again; what was published
+ * meanwhile it has missed. Gives what ends it.
+ *
+ * @throws what Redis answers
+ */
+export async function subscribe(
+  redis: Redis,
+  channel: string,
+  onMessage: (text: string) => void,
+): Promise<() => void> {
+  // ioredis looks after none of its own subscriptions: one that is closed before it is answered would end the process.
+  const subscriber = redis.duplicate({ lazyConnect: false, autoResubscribe: false });
+  subscriber.on("error", () => {});
+  subscriber.on("message", (_, text) => onMessage(text));
+  try {
+    await subscriber.subscribe(channel);
+  } catch (error) {
+    subscriber.disconnect();
+    throw error;
+  }
+  subscriber.on("ready", () => void subscriber.subscribe(channel).catch(() => {}));
+  return () => subscriber.disconnect();
+}
+
 /** A connection of its own for commands that block, to the same server. When it is cut, they fail. */
 export function duplicateForBlocking(redis: Redis): Redis {
   // A blocking read that is sent again after a reconnect would wait on a cursor that the caller has moved past. With

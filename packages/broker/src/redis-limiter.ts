@@ -12,7 +12,7 @@ import { HOLD_RENEWAL_MS, HOLD_TTL_MS, LEAVE_MS, STREAM_TTL_MS } from "./interva
 import type { Keys } from "./keys.ts";
 import { ACQUIRE, type Acquired, RELEASE, RENEW, type Renewal } from "./limit-scripts.ts";
 import { Lines } from "./lines.ts";
-import { doneWithin, duplicate, type Redis } from "./redis-connection.ts";
+import { doneWithin, type Redis, subscribe } from "./redis-connection.ts";
 import { changedNames, RedisLimits } from "./redis-limits.ts";
 
 /** News may be missed, and leases of the dead run out without any: those in front look again after this. */
@@ -39,7 +39,6 @@ interface Waiter {
 export class RedisLimiter implements Limiter {
   readonly #redis: Redis;
   readonly #keys: Keys;
-  readonly #news: Redis;
   readonly #settings: RedisLimits;
   #limits: ReadonlyMap<string, Limit> = new Map();
   /** Who waits in this process, by token, and by name in the order of asking. */
@@ -48,14 +47,14 @@ export class RedisLimiter implements Limiter {
   /** What this process holds, by token. */
   readonly #held = new Map<string, Waiter>();
   readonly #renewal: NodeJS.Timeout;
+  #unsubscribe: (() => void) | undefined;
   #isRenewing = false;
   #isClosed = false;
 
   static async open(redis: Redis, keys: Keys): Promise<RedisLimiter> {
     const limiter = new RedisLimiter(redis, keys);
-    limiter.#news.on("message", (_, text) => void limiter.#onNews(text));
     try {
-      await limiter.#news.subscribe(keys.limitNews);
+      limiter.#unsubscribe = await subscribe(redis, keys.limitNews, (text) => void limiter.#onNews(text));
       await limiter.#load();
       return limiter;
     } catch (error) {
@@ -67,7 +66,6 @@ export class RedisLimiter implements Limiter {
   private constructor(redis: Redis, keys: Keys) {
     this.#redis = redis;
     this.#keys = keys;
-    this.#news = duplicate(redis);
     this.#settings = new RedisLimits(redis, keys);
     this.#renewal = setInterval(() => void this.#renew(), HOLD_RENEWAL_MS);
   }
@@ -119,7 +117,7 @@ export class RedisLimiter implements Limiter {
     for (const waiter of this.#waiters.values()) waiter.failed(closedError(waiter.names));
     this.#held.clear();
     await doneWithin(LEAVE_MS, Promise.all(leaving.map((waiter) => this.#release(waiter))));
-    this.#news.disconnect();
+    this.#unsubscribe?.();
   }
 
   // ---- Those who wait --------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 import type { Capacity, WorkerInfo } from "./broker.ts";
 import { HEARTBEAT_MS, HEARTBEAT_TTL_MS, WORKERS_TTL_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
-import { duplicate, type Redis } from "./redis-connection.ts";
+import { type Redis, subscribe } from "./redis-connection.ts";
 import type { Seal } from "./seal.ts";
 import { thisProcess } from "./this-process.ts";
 import { readRecord, type WorkerRecord, writeRecord } from "./worker-record.ts";
@@ -79,11 +79,8 @@ export class WorkerRegistry {
   }
 
   /** Calls `onNews` whenever a worker came or went. Gives what ends it. */
-  async subscribe(onNews: () => void): Promise<() => void> {
-    const subscriber = duplicate(this.#redis);
-    subscriber.on("message", onNews);
-    await subscriber.subscribe(this.#keys.workerNews(this.#queue));
-    return () => subscriber.disconnect();
+  subscribe(onNews: () => void): Promise<() => void> {
+    return subscribe(this.#redis, this.#keys.workerNews(this.#queue), onNews);
   }
 
   /** Entered into the set with each beat: a Redis that lost its data has lost the set as well. */

@@ -122,6 +122,11 @@ export class ScriptedBroker implements Broker {
     );
   }
 
+  /** Redis has been away for too long. */
+  isUnavailable(error: Error): void {
+    this.#handlers.onUnavailable(error);
+  }
+
   loses({ id }: Batch, reason = "Worker w died.", hasWorkerDied = true): void {
     this.#handlers.onLost({ batchId: id, reason, hasWorkerDied });
   }
