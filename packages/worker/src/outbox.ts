@@ -14,8 +14,12 @@ export interface OutboxOptions {
   readonly takeLogs: () => string;
 }
 
-/** Outcomes wait at most this long for company, when another call can start meanwhile. */
-const FLUSH_MS = 1;
+/**
+ * Outcomes wait at most this long for company, when another call can start meanwhile. A report costs 0.1 to 0.2 ms of processor
+ * time on its way through three processes: of 2,000 tasks of 1 ms through Redis, 0.755 of the ideal with 2, 0.735 with 1, and no
+ * more with 3.
+ */
+const FLUSH_MS = 2;
 
 /** Gathers what has ended, was asked and was logged into reports. A report is of one batch. */
 export class Outbox {
