@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { type Exit, ROOT, run, TSX } from "./processes.ts";
@@ -38,6 +38,21 @@ export class UserProject implements AsyncDisposable {
     const file = join(this.root, name);
     await mkdir(dirname(file), { recursive: true });
     await writeFile(file, text);
+  }
+
+  /** Gives the project a copy of `@millrace/core` of its own. */
+  async copyCore(): Promise<void> {
+    const [from, modules] = [join(ROOT, "packages/core"), join(this.root, "node_modules")];
+    const to = join(modules, "@millrace/core");
+    for (const part of ["package.json", "dist"])
+      await cp(join(from, part), join(to, part), { recursive: true });
+    const { dependencies } = JSON.parse(await readFile(join(from, "package.json"), "utf8")) as {
+      dependencies: Record<string, string>;
+    };
+    for (const name of Object.keys(dependencies)) {
+      await mkdir(dirname(join(modules, name)), { recursive: true });
+      await symlink(join(ROOT, "node_modules", name), join(modules, name));
+    }
   }
 
   /** A path beside the project, such as for a symlink to it. */

@@ -31,6 +31,8 @@ const CLASSES: Record<string, () => errors.MillraceError> = {
   TaskNotFoundError: () => new errors.TaskNotFoundError("load", "tasks.ts", ["save"]),
   ModulePathError: () => new errors.ModulePathError("../x.ts", "it leads out"),
   ModuleImportError: () => new errors.ModuleImportError("tasks.ts", new Error("boom")),
+  SeveralCopiesError: () =>
+    new errors.SeveralCopiesError("file:///usr/lib/core/dist/a.js", "file:///app/core/dist/a.js"),
   BrokerUnavailableError: () => new errors.BrokerUnavailableError("redis://queue", "no answer"),
   RedisUnsuitableError: () => new errors.RedisUnsuitableError("too old"),
   SignatureError: () => new errors.SignatureError("{millrace:app}:inbox:w", "unsigned"),

@@ -17,6 +17,7 @@ import * as rules from "./options.ts";
 import { completedBefore } from "./subflow.ts";
 import type { WaitFor } from "./task-options.ts";
 import type { OrFuture, Resolved } from "./types.ts";
+import { checkCopy } from "./worker-mode.ts";
 
 /** The parameters argument of a flow's function: none, when the function takes none. */
 type Parameters_<P> = unknown extends P
@@ -41,7 +42,7 @@ export interface Flow<P, R> {
 /**
  * Makes a flow of a function, which takes one object of parameters, or nothing.
  *
- * @throws UnnamedError, UnknownOptionError, InvalidOptionError
+ * @throws UnnamedError, UnknownOptionError, InvalidOptionError; in a worker, SeveralCopiesError
  */
 export function flow<P = undefined, R = unknown>(fn: (parameters: P) => R): Flow<P, Resolved<R>>;
 export function flow<S extends StandardSchemaV1, R>(
@@ -61,6 +62,7 @@ export function flow(
   if (typeof fn !== "function") throw new InvalidOptionError("the function of flow()", "a function", fn);
   const name = options.name ?? fn.name;
   if (name === "") throw new UnnamedError("flow");
+  checkCopy();
   const defaults = { ...FLOW_DEFAULTS, taskRunner: new ConcurrentTaskRunner() };
   const { moduleUrl } = callSite();
   return makeFlow({ ...defaults, ...given(options), fn, name, moduleUrl }, undefined);

@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { MillraceError } from "./millrace-error.ts";
 import { describe, describeThrown } from "./shown-value.ts";
 
@@ -14,6 +15,22 @@ export class TaskNotFoundError extends MillraceError {
         `of their module, above any flow that is called there; for bundled or generated code pass task({ module }).`,
     );
   }
+}
+
+/** A module uses another copy of Millrace than the worker that loads it. */
+export class SeveralCopiesError extends MillraceError {
+  readonly code = "ERR_SEVERAL_COPIES";
+  constructor(workers: string, modules: string) {
+    super(
+      `Expected a worker and the modules that it loads to use one copy of Millrace, got the worker's at ${placeOf(workers)} and the ` +
+        `module's at ${placeOf(modules)}. Start the project's own, with \`npx millrace worker\` in the project.`,
+    );
+  }
+}
+
+/** The package, of one of its files. */
+function placeOf(url: string): string {
+  return fileURLToPath(new URL("..", url));
 }
 
 /** The module that a call names lies outside the worker's project root, or cannot be a module path. */

@@ -32,7 +32,7 @@ import { TaskRun } from "./task-run.ts";
 import { DEFAULT_WINDOW_CALLS, type RunnerSession } from "./task-runner.ts";
 import type { ArgumentsOrFutures, Resolved } from "./types.ts";
 import { refuseSelfDependency } from "./upstream.ts";
-import { inWorkerMode, never } from "./worker-mode.ts";
+import { checkCopy, inWorkerMode, never } from "./worker-mode.ts";
 
 /** A function that can run as a task: called, submitted, or mapped. */
 export interface Task<Args extends readonly unknown[], R> {
@@ -61,7 +61,7 @@ export interface Task<Args extends readonly unknown[], R> {
  * Makes a task of a function. Define tasks at the top level of a module: a worker imports the module and finds the
  * task there by its name.
  *
- * @throws UnnamedError, DuplicateTaskNameError, UnknownOptionError, InvalidOptionError
+ * @throws UnnamedError, DuplicateTaskNameError, UnknownOptionError, InvalidOptionError; in a worker, SeveralCopiesError
  */
 export function task<Args extends readonly unknown[], R>(fn: (...args: Args) => R): Task<Args, Resolved<R>>;
 export function task<Args extends readonly unknown[], R>(
@@ -77,6 +77,7 @@ export function task<Args extends readonly unknown[], R>(
   if (typeof fn !== "function") throw new InvalidOptionError("the function of task()", "a function", fn);
   const name = options.name ?? fn.name;
   if (name === "") throw new UnnamedError("task");
+  checkCopy();
   const definition: TaskDefinition = {
     fn: fn as TaskDefinition["fn"],
     name,

@@ -1,3 +1,5 @@
+import { SeveralCopiesError } from "./module-errors.ts";
+
 /**
  * A worker imports the user's modules to find their tasks. What those modules do at top level besides defining tasks
  * must not happen again in every thread: a flow called there would start a cluster in each worker, and that cluster's
@@ -5,8 +7,25 @@
  */
 let isOn = false;
 
+/** Under this symbol a worker leaves where its copy of Millrace is, for other copies to see. */
+const WORKERS_COPY = Symbol.for("millrace.workers-copy");
+const THIS_COPY = import.meta.url;
+const shared = globalThis as { [WORKERS_COPY]?: string };
+
 export function enterWorkerMode(): void {
   isOn = true;
+  shared[WORKERS_COPY] = THIS_COPY;
+}
+
+/**
+ * Tasks and flows that another copy than the worker's defines, as when that is installed globally, would be found by nobody, and
+ * its flows would act.
+ *
+ * @throws SeveralCopiesError
+ */
+export function checkCopy(): void {
+  const workers = shared[WORKERS_COPY];
+  if (workers !== undefined && workers !== THIS_COPY) throw new SeveralCopiesError(workers, THIS_COPY);
 }
 
 export function inWorkerMode(): boolean {

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ModuleImportError, ModulePathError } from "@millrace/core";
@@ -65,6 +66,28 @@ describe("a thread runs tasks of", () => {
     const [next] = await run(executor, batchOf("tasks.js", ["add", 1, 1]));
     expect(next!.value).toBe(2);
   });
+});
+
+test("a module that uses another copy of millrace fails its call, and its flows do not act", async () => {
+  const module = `
+    import { writeFileSync } from "node:fs";
+    import { flow, task } from "@millrace/core";
+    export const work = task({ name: "work" }, () => "done");
+    await flow({ name: "acts" }, () => writeFileSync(new URL("acted", import.meta.url), ""))();`;
+  await using project = await UserProject.make({ "copied.js": module });
+  await project.copyCore();
+  const executor = new ThreadExecutor({ threads: 1, root: project.root });
+  try {
+    await executor.start("worker");
+    const [ended] = await run(executor, batchOf("copied.js", ["work"]));
+    expect(ended).toMatchObject({ kind: "threw-for-good", value: { code: "ERR_MODULE_IMPORT" } });
+    const { cause } = ended!.value as { cause: Error };
+    expect(cause).toMatchObject({ code: "ERR_SEVERAL_COPIES" });
+    expect(cause.message).toContain(`${project.root}/node_modules/@millrace/core/`);
+    expect(existsSync(join(project.root, "acted"))).toBe(false);
+  } finally {
+    await executor.close();
+  }
 });
 
 describe("modules to load at the start", () => {
