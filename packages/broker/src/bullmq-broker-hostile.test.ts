@@ -339,6 +339,8 @@ test("workers of another secret are strangers: counted, and given nothing", asyn
   const strangers = await Promise.all(others.map((broker) => TestWorker.join(broker)));
   await runner.until(() => runner.capacities.at(-1)?.strangers === 2);
   expect(runner.capacities.at(-1)).toEqual({ workers: 1, slots: 1, strangers: 2 });
+  const problems = (await others[0]?.status())?.problems;
+  expect(problems).toContainEqual(expect.stringMatching(/^2 workers of queue "default" with another secret/));
   const taken = strangers.map((stranger) => stranger.serveAll());
   for (let count = 0; count < 5; count++) await expectGoodTraffic();
   for (const stranger of strangers) await stranger.link.close();

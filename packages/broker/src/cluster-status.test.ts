@@ -6,6 +6,7 @@ const healthy: QueueLook = {
   queue: "default",
   live: [worker],
   silent: [],
+  strangers: 0,
   waiting: ["r1.2"],
   active: [{ batchId: "r1.1", holder: "w1" }],
 };
@@ -36,6 +37,11 @@ test.each<[string, Partial<QueueLook>, RegExp]>([
     /^Worker w2 of queue "default" has had no heartbeat/,
   ],
   [
+    "workers with another secret",
+    { strangers: 2 },
+    /^2 workers of queue "default" with another secret than this command, .* Set MILLRACE_SECRET to theirs\.$/,
+  ],
+  [
     "a batch that a worker holds that is gone",
     { active: [{ batchId: "r1.1", holder: "w2" }] },
     /^Batch r1\.1 in queue "default" is held by worker w2, which is gone/,
@@ -55,5 +61,12 @@ test("says what is wrong: calls in a flow's process, and no worker to send them 
   expect(statusOf("prod", [healthy], [{ ...runner, queue: "gpu" }]).problems).toEqual([
     'Flow "report" (run f, mill, process 7) has calls for queue "gpu", which no worker serves. Start one with ' +
       "`millrace worker --namespace prod --queue gpu`.",
+  ]);
+});
+
+test("a flow whose workers have another secret than this command is not said to have none", () => {
+  const look = { ...healthy, live: [], waiting: [], active: [], strangers: 1 };
+  expect(statusOf("prod", [look], [runner]).problems).toEqual([
+    expect.stringMatching(/^1 worker of queue "default" with another secret/),
   ]);
 });

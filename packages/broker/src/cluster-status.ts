@@ -43,6 +43,8 @@ export interface QueueLook {
   readonly live: readonly WorkerStatus[];
   /** The ids of workers whose heartbeat has ended. */
   readonly silent: readonly string[];
+  /** How many workers have another secret than who looks: of them, and of what waits for them, nothing is seen. */
+  readonly strangers: number;
   readonly waiting: readonly string[];
   readonly active: readonly { readonly batchId: string; readonly holder: string | null }[];
 }
@@ -69,8 +71,9 @@ export async function readStatus(redis: Redis, keys: Keys, seal: Seal): Promise<
 }
 
 async function lookAt(redis: Redis, keys: Keys, queue: string, seal: Seal): Promise<QueueLook> {
+  const registry = new WorkerRegistry(redis, keys, queue, seal);
   const [{ live, silent }, waiting, active] = await Promise.all([
-    new WorkerRegistry(redis, keys, queue, seal).look(),
+    registry.look(),
     redis.lrange(keys.waiting(queueOf(queue, seal)), 0, -1),
     redis.lrange(keys.active(queueOf(queue, seal)), 0, -1),
   ]);
@@ -87,6 +90,7 @@ async function lookAt(redis: Redis, keys: Keys, queue: string, seal: Seal): Prom
       batches: holders.filter((holder) => holder === worker.workerId).length,
     })),
     silent,
+    strangers: registry.strangers,
     waiting,
     active: active.map((batchId, index) => ({ batchId, holder: holders[index] ?? null })),
   };
@@ -123,8 +127,14 @@ export function statusOf(
   };
 }
 
-function problemsOf({ queue, live, silent, waiting, active }: QueueLook, namespace: string): string[] {
+function problemsOf(look: QueueLook, namespace: string): string[] {
+  const { queue, live, silent, strangers, waiting, active } = look;
   const problems: string[] = [];
+  if (strangers > 0)
+    problems.push(
+      `${counted(strangers, "worker", "workers")} of queue "${queue}" with another secret than this command, or one of both has none: ` +
+        `nothing is seen of what they do. Set MILLRACE_SECRET to theirs.`,
+    );
   if (waiting.length > 0 && live.length === 0)
     problems.push(
       `${counted(waiting.length, "batch", "batches")} in queue "${queue}", and no worker. ${advice(queue, namespace)}`,
@@ -153,7 +163,8 @@ function stalledRunners(
   runners: readonly RunnerStatus[],
   namespace: string,
 ): string[] {
-  const served = new Set(looks.filter(({ live }) => live.length > 0).map(({ queue }) => queue));
+  const isServed = ({ live, strangers }: QueueLook) => live.length + strangers > 0;
+  const served = new Set(looks.filter(isServed).map(({ queue }) => queue));
   return runners
     .filter(({ queue, calls, batches }) => calls + batches > 0 && !served.has(queue))
     .map(
