@@ -1,10 +1,11 @@
-import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { inspect } from "node:util";
 import { BrokerUnavailableError, InvalidOptionError, RedisUnsuitableError } from "@millrace/core";
 import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
 import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../../test/support/leaks.ts";
 import { startPrivateRedis } from "../../../test/support/private-redis.ts";
 import { until } from "../../../test/support/until.ts";
+import { Wire, type WireLink } from "../testing/wire.ts";
 import { BullMqBroker } from "./bullmq-broker.ts";
 import { keysOf } from "./keys.ts";
 import { checkRedis, unsuitable } from "./redis-check.ts";
@@ -39,66 +40,53 @@ async function listen(onConnection: (socket: Socket) => void): Promise<number> {
 }
 
 test("a connection that is cut while it is made is made again", async () => {
-  const { hostname, port: redisPort } = new URL(inject("redisUrl"));
-  let connections = 0;
-  const port = await listen((socket) => {
-    if (++connections < 3) socket.destroy();
-    else {
-      const behind = connect(Number(redisPort), hostname);
-      socket.pipe(behind).pipe(socket);
-      for (const end of [socket, behind]) end.on("error", () => {});
-    }
+  const links = new Set<WireLink>();
+  await using wire = await Wire.to(inject("redisUrl"), (_, link) => {
+    links.add(link);
+    if (links.size < 3) link.cut();
+    return true;
   });
-  const redis = await connectRedis(`redis://127.0.0.1:${port}`);
+  const redis = await connectRedis(wire.redisUrl);
   expect(await redis.ping()).toBe("PONG");
-  expect(connections).toBe(3);
+  expect(links.size).toBe(3);
   redis.disconnect();
 });
 
 describe("a subscription", () => {
-  /** A way to the Redis of the tests, on which the test may cut and listen in. */
-  async function listenBetween(onSent: (socket: Socket, sent: string) => boolean): Promise<Redis> {
-    const { hostname, port: redisPort } = new URL(inject("redisUrl"));
-    const port = await listen((socket) => {
-      const behind = connect(Number(redisPort), hostname);
-      behind.pipe(socket);
-      socket.on("data", (sent) => onSent(socket, sent.toString()) && behind.write(sent));
-      socket.on("close", () => behind.destroy());
-      for (const end of [socket, behind]) end.on("error", () => {});
-    });
-    const redis = await connectRedis(`redis://127.0.0.1:${port}`);
+  const isSubscribe = (sent: string) => /\bsubscribe\b/i.test(sent);
+
+  async function listenBetween(passes: (sent: string, link: WireLink) => boolean): Promise<Redis> {
+    const wire = await Wire.to(inject("redisUrl"), passes);
+    cleanups.push(() => wire[Symbol.asyncDispose]());
+    const redis = await connectRedis(wire.redisUrl);
     cleanups.push(() => redis.disconnect());
     return redis;
   }
-  const isSubscribe = (sent: string) => /\bsubscribe\b/i.test(sent);
 
   test("is made again with its connection", async () => {
-    let subscriber: Socket | undefined;
-    const redis = await listenBetween((socket, sent) => {
-      if (isSubscribe(sent)) subscriber = socket;
+    const links: WireLink[] = [];
+    const redis = await listenBetween((sent, link) => {
+      if (isSubscribe(sent)) links.push(link);
       return true;
     });
     const heard: string[] = [];
     cleanups.push(await subscribe(redis, "channel", (text) => heard.push(text)));
-    const first = subscriber;
-    first?.destroy();
+    links[0]?.cut();
+    await until("it is made again", () => links.length === 2);
     await until("it is heard", async () => {
       await redis.publish("channel", "again");
       return heard.includes("again");
     });
-    expect(subscriber).not.toBe(first);
   });
 
   // A rejection that nobody handles would fail the run of these tests.
   test("that ends while it is made again ends without an error", async () => {
-    const sockets: Socket[] = [];
-    const redis = await listenBetween((socket, sent) => {
-      if (!isSubscribe(sent)) return true;
-      return sockets.push(socket) === 1; // The second is not answered.
-    });
+    const links: WireLink[] = [];
+    // The second is not answered.
+    const redis = await listenBetween((sent, link) => !isSubscribe(sent) || links.push(link) === 1);
     const unsubscribe = await subscribe(redis, "channel", () => {});
-    sockets[0]?.destroy();
-    await until("it is asked again", () => sockets.length === 2);
+    links[0]?.cut();
+    await until("it is asked again", () => links.length === 2);
     unsubscribe();
   });
 });

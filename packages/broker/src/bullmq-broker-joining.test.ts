@@ -1,0 +1,44 @@
+import { Redis } from "ioredis";
+import { expect, inject, test } from "vitest";
+import { expectNoLeaks } from "../../../test/support/leaks.ts";
+import { uniqueNamespace } from "../../../test/support/namespace.ts";
+import { until } from "../../../test/support/until.ts";
+import { TestRunner } from "../testing/parties.ts";
+import { Wire, type WireLink } from "../testing/wire.ts";
+import { BullMqBroker } from "./bullmq-broker.ts";
+import { keysOf } from "./keys.ts";
+
+// An error that nobody handles would fail the run of these tests.
+test("a runner whose Redis loses its data while it joins has joined, and has lost nothing", () =>
+  expectNoLeaks(async () => {
+    const namespace = uniqueNamespace();
+    const redis = new Redis(inject("redisUrl"));
+    let subscribing: WireLink | undefined;
+    let reading: WireLink | undefined;
+    let reads = 0;
+    await using wire = await Wire.to(inject("redisUrl"), (sent, link) => {
+      if (/\bworker-news\b/.test(sent)) {
+        subscribing = link;
+        return false;
+      }
+      if (/\bxread\b/i.test(sent)) {
+        reading = link;
+        reads++;
+      }
+      return true;
+    });
+    const broker = await BullMqBroker.connect({ redisUrl: wire.redisUrl, namespace });
+    const joining = TestRunner.join(broker);
+    await until("it subscribes, and reads its replies", () => subscribing !== undefined && reads === 1);
+    await redis.del(await redis.keys(keysOf(namespace).replies("*")));
+    reading?.cut();
+    // A short one, which finds all that is left, and the next.
+    await until("it has made its stream anew, and reads on", () => reads === 3);
+    subscribing?.release();
+    const runner = await joining;
+    expect(runner.lost).toEqual([]);
+    await runner.link.close();
+    await broker.deleteNamespace();
+    await broker.close();
+    await redis.quit();
+  }));
