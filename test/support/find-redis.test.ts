@@ -2,7 +2,7 @@ import { mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, inject, test, vi } from "vitest";
-import { findRedisServer } from "../../packages/runner-distributed/src/redis-server.ts";
+import { findRedisServer } from "../../packages/runner-distributed/src/redis-executable.ts";
 import { type FindRedisOptions, findFreePort, findRedis, type TestRedis } from "./find-redis.ts";
 import { findLeftKeys } from "./leaks.ts";
 

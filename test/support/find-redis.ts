@@ -8,7 +8,8 @@
  * 4. on Debian as root, `apt-get install redis-server`, and then as in 2.
  */
 import { createServer } from "node:net";
-import { findRedisServer, startRedisServer } from "../../packages/runner-distributed/src/redis-server.ts";
+import { findRedisServer } from "../../packages/runner-distributed/src/redis-executable.ts";
+import { startRedisServer } from "../../packages/runner-distributed/src/redis-server.ts";
 import { installRedisWithApt } from "../../scripts/ensure-redis.mjs";
 
 export interface TestRedis {

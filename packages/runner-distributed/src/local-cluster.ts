@@ -5,8 +5,8 @@ import { currentProjectRoot, inWorkerMode, never, processLogger, rules } from "@
 import type { ClusterHost, HostedWorker, HostOptions } from "./cluster-host.ts";
 import { type ClusterSize, clusterSize } from "./cluster-size.ts";
 import { MemoryHost } from "./memory-host.ts";
+import { findRedisServer } from "./redis-executable.ts";
 import { RedisHost } from "./redis-host.ts";
-import { findRedisServer } from "./redis-server.ts";
 
 export interface LocalClusterOptions {
   /** Workers to start with. Default: one per four cores, rounded up. */

@@ -8,12 +8,8 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { RedisServerError } from "@millrace/core";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import {
-  findRedisServer,
-  type RedisServer,
-  type RedisServerOptions,
-  startRedisServer,
-} from "./redis-server.ts";
+import { findRedisServer } from "./redis-executable.ts";
+import { type RedisServer, type RedisServerOptions, startRedisServer } from "./redis-server.ts";
 
 const installed = findRedisServer(process.env.PATH ?? "");
 const WAIT = { timeout: 10_000, interval: 10 };

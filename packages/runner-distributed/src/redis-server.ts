@@ -7,18 +7,19 @@
  * closes the pipe, the watcher kills the server, and the keeper removes the directory.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { accessSync, constants, statSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
-import { createConnection } from "node:net";
-import { constants as osConstants, tmpdir } from "node:os";
-import { delimiter, isAbsolute, join } from "node:path";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
-import type { Duplex, Readable } from "node:stream";
-import { setTimeout as delay } from "node:timers/promises";
+import type { Duplex } from "node:stream";
 import { RedisServerError } from "@millrace/core";
+import { keepLastLines } from "./last-lines.ts";
+import { waitUntilAnswers } from "./redis-answers.ts";
+import { checkCanStart } from "./redis-executable.ts";
+import { type RedisServerExit, waitForExit } from "./redis-exit.ts";
 
 export interface RedisServerOptions {
-  /** Absolute path of a `redis-server` or `valkey-server`, such as {@link findRedisServer} gives. */
+  /** Absolute path of a `redis-server` or `valkey-server`, such as findRedisServer gives. */
   readonly executable: string;
   /** A TCP port of the loopback interface to listen on as well; `url` then names it. Default: the unix socket alone. */
   readonly port?: number;
@@ -45,19 +46,9 @@ export interface RedisServer {
   close(): Promise<void>;
 }
 
-export interface RedisServerExit {
-  readonly code: number | undefined;
-  readonly signal: string | undefined;
-  /** What happened as a sentence, with the server's last log lines. */
-  readonly description: string;
-}
-
-const SERVER_NAMES = ["redis-server", "valkey-server"];
 const SOCKET_NAME = "redis.sock";
 /** The kernel's field for a socket path holds 104 bytes on macOS and 108 on Linux, with a closing zero. */
 const MAX_SOCKET_PATH_BYTES = 103;
-const KEPT_LOG_LINES = 20;
-const PING_INTERVAL_MS = 5;
 
 /**
  * The shell that keeps the server; its arguments are the directory, then the server's command. File descriptor 3 is
@@ -78,18 +69,6 @@ kill -KILL "$watcher"; wait "$watcher"
 rm -rf -- "$directory"
 exit "$code"
 `;
-
-/** Finds a Redis server in the directories of `searchPath` (the value of PATH); the first one wins. */
-export function findRedisServer(searchPath: string): string | undefined {
-  for (const directory of searchPath.split(delimiter)) {
-    if (!isAbsolute(directory)) continue;
-    for (const name of SERVER_NAMES) {
-      const candidate = join(directory, name);
-      if (reasonNotExecutable(candidate) === undefined) return candidate;
-    }
-  }
-  return undefined;
-}
 
 /** Starts a private Redis server and waits until it answers. Throws RedisServerError when it does not. */
 export async function startRedisServer(options: RedisServerOptions): Promise<RedisServer> {
@@ -145,30 +124,6 @@ export async function startRedisServer(options: RedisServerOptions): Promise<Red
   return { url, pid, executable, directory, exited, close };
 }
 
-function checkCanStart(executable: string): void {
-  if (process.platform === "win32") {
-    throw new RedisServerError(
-      "Expected Linux or macOS for a private Redis server, got Windows, where it is not supported. Give the runner a " +
-        'Redis of yours with `redis`, or choose `broker: "memory"`.',
-    );
-  }
-  const reason = isAbsolute(executable) ? reasonNotExecutable(executable) : "a path that is not absolute";
-  if (reason === undefined) return;
-  throw new RedisServerError(
-    `Expected the path of a redis-server or valkey-server that can be run, got "${executable}": ${reason}. Install ` +
-      'one (such as with `apt-get install redis-server` or `brew install redis`), or choose `broker: "memory"`.',
-  );
-}
-
-function reasonNotExecutable(path: string): string | undefined {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile() ? undefined : "not a file";
-  } catch (error) {
-    return (error as Error).message;
-  }
-}
-
 /** Makes a directory that only this user can enter, in a place where the socket's path is short enough. */
 async function makeDirectory({
   directory,
@@ -198,51 +153,6 @@ function serverArguments(socketPath: string, port: number): string[] {
   return Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
 }
 
-interface LastLines {
-  /** The kept lines, each on a line of its own, or a remark that there are none. */
-  text(): string;
-}
-
-function keepLastLines(...streams: Readable[]): LastLines {
-  const lines: string[] = [];
-  for (const stream of streams) {
-    createInterface({ input: stream }).on("line", (line) => {
-      lines.push(line);
-      if (lines.length > KEPT_LOG_LINES) lines.shift();
-    });
-  }
-  return {
-    text: () =>
-      lines.length === 0
-        ? " It logged nothing."
-        : ` Its last log lines:\n${lines.map((line) => `  ${line}`).join("\n")}`,
-  };
-}
-
-/** Settles once the keeper has ended and nobody writes to its log any more, so that the server has gone as well. */
-function waitForExit(keeper: ChildProcess, executable: string, log: LastLines): Promise<RedisServerExit> {
-  return new Promise((resolve) => {
-    keeper.once("error", (error) => {
-      resolve({
-        code: undefined,
-        signal: undefined,
-        description: `/bin/sh could not be started: ${error.message}.`,
-      });
-    });
-    keeper.once("close", (status, keeperSignal) => {
-      // A shell reports a child that a signal ended as 128 and the number of the signal.
-      const signal = keeperSignal ?? signalName((status ?? 0) - 128);
-      const code = signal === undefined ? (status ?? undefined) : undefined;
-      const end = signal === undefined ? `exited with code ${code}` : `was ended by ${signal}`;
-      resolve({ code, signal, description: `${executable} ${end}.${log.text()}` });
-    });
-  });
-}
-
-function signalName(number: number): string | undefined {
-  return Object.entries(osConstants.signals).find(([, value]) => value === number)?.[0];
-}
-
 /** Reads the line in which the keeper says which process the server is. */
 async function readPid(pipe: Duplex, exited: Promise<RedisServerExit>): Promise<number> {
   const line = await new Promise<string | undefined>((resolve) => {
@@ -251,51 +161,6 @@ async function readPid(pipe: Duplex, exited: Promise<RedisServerExit>): Promise<
   });
   if (line === undefined) throw new Error("it ended at once.");
   return Number(line);
-}
-
-async function waitUntilAnswers(
-  socketPath: string,
-  exited: Promise<RedisServerExit>,
-  timeoutSeconds: number,
-): Promise<void> {
-  let exit: RedisServerExit | undefined;
-  void exited.then((value) => {
-    exit = value;
-  });
-  const deadline = performance.now() + timeoutSeconds * 1000;
-  let lastReply = "no connection";
-  while (exit === undefined) {
-    const remainingMs = deadline - performance.now();
-    if (remainingMs <= 0) throw new Error(`no answer to PING in time (last: ${lastReply}).`);
-    lastReply = await ping(socketPath, remainingMs);
-    if (lastReply === "+PONG") return;
-    await delay(PING_INTERVAL_MS);
-  }
-  throw new Error(endOf(exit));
-}
-
-function endOf(exit: RedisServerExit): string {
-  return exit.signal === undefined ? `it exited with code ${exit.code}.` : `it was ended by ${exit.signal}.`;
-}
-
-/** The first line that the server answers to PING, or why there is none. Never rejects. */
-function ping(socketPath: string, timeoutMs: number): Promise<string> {
-  return new Promise((resolve) => {
-    const socket = createConnection(socketPath, () => socket.write("PING\r\n"));
-    let reply = "";
-    const settle = (text: string): void => {
-      socket.destroy();
-      resolve(text);
-    };
-    socket.setTimeout(timeoutMs, () => settle("no reply"));
-    socket.on("error", (error) => settle(error.message));
-    socket.on("close", () => settle("connection closed"));
-    socket.on("data", (chunk) => {
-      reply += chunk.toString("latin1");
-      const end = reply.indexOf("\r\n");
-      if (end !== -1) settle(reply.slice(0, end));
-    });
-  });
 }
 
 async function stop(
