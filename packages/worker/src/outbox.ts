@@ -29,6 +29,7 @@ export class Outbox {
   #requests: CallRequest[] = [];
   #parked: number[] = [];
   #lastFlush = 0;
+  #isFlushPlanned = false;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
@@ -49,19 +50,27 @@ export class Outbox {
   /** Goes out at the end of the turn, so that the calls of a loop of submits go up together. */
   ask(batchId: string, request: CallRequest): void {
     this.turnTo(batchId);
-    this.#flushSoon();
+    this.flushSoon();
     this.#requests.push(request);
   }
 
   parked(batchId: string, sequence: number): void {
     this.turnTo(batchId);
-    this.#flushSoon();
+    this.flushSoon();
     this.#parked.push(sequence);
   }
 
-  #flushSoon(): void {
-    if (this.#requests.length + this.#parked.length === 0) setImmediate(() => this.flush());
+  /** What there is goes out at the end of this turn of the event loop. */
+  flushSoon(): void {
+    if (this.#isFlushPlanned) return;
+    this.#isFlushPlanned = true;
+    setImmediate(this.#plannedFlush);
   }
+
+  readonly #plannedFlush = () => {
+    this.#isFlushPlanned = false;
+    this.flush();
+  };
 
   /** What has ended goes out before the next call starts, unless something went out only just now. */
   flushUnlessJustNow(): void {
