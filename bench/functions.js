@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 export { point, rate } from "./task-bench/kernel.js";
 
 export const noop = (value) => value;
+export const asyncNoop = async (value) => value;
 export const increment = (value) => value + 1;
 
 /** Computes for so long, by the clock: the machine's speed does not matter. */

@@ -33,6 +33,12 @@ export const FIGURES: readonly GoalRow[] = [
     ],
   },
   {
+    label: "the same, of async functions",
+    group: "throughput",
+    measure: "async no-op tasks per second",
+    goals: [],
+  },
+  {
     label: "one task, submit and await, p50",
     group: "latency",
     measure: "one task, submit and await, p50",

@@ -2,6 +2,7 @@
 import * as functions from "./functions.js";
 
 export const noop = (args) => functions.noop(...args);
+export const asyncNoop = (args) => functions.asyncNoop(...args);
 export const increment = (args) => functions.increment(...args);
 export const spin = (args) => functions.spin(...args);
 export const rest = (args) => functions.rest(...args);

@@ -1,6 +1,7 @@
 import type { Task } from "millrace";
 
 export const noop: Task<[value: number], number>;
+export const asyncNoop: Task<[value: number], number>;
 export const increment: Task<[value: number], number>;
 export const spin: Task<[milliseconds: number], void>;
 export const rest: Task<[milliseconds: number], void>;

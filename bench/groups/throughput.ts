@@ -36,6 +36,11 @@ export const throughput: Group = {
         await at.noops(noops / 2); // Warms up: code is compiled, durations are learned.
         const perSecond = (noops / (await at.noops(noops))) * 1000;
         rounds.add({ group, measure: "no-op tasks per second", system, unit: "1/s" }, perSecond);
+        if (at.asyncNoops !== undefined) {
+          await at.asyncNoops(noops / 2);
+          const rate = (noops / (await at.asyncNoops(noops))) * 1000;
+          rounds.add({ group, measure: "async no-op tasks per second", system, unit: "1/s" }, rate);
+        }
         const chain = CHAIN * scale;
         const links = (chain / (await repeated(() => at.chain(chain)))) * 1000;
         rounds.add({ group, measure: "chain of 500 tasks, tasks per second", system, unit: "1/s" }, links);

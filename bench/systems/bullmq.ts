@@ -44,6 +44,7 @@ export const bullmqAndPiscina = {
     return {
       name: "BullMQ + piscina",
       noops: (count) => elapsedMs(() => jobs(count, "noop", (n) => n)),
+      asyncNoops: (count) => elapsedMs(() => jobs(count, "asyncNoop", (n) => n)),
       latencies: (count) => eachElapsedMs(count, () => jobs(1, "noop", (n) => n)),
       // A job gets its children's values only by asking Redis for them, so a user adds the next when one has returned.
       chain: (length) =>

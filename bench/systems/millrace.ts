@@ -48,8 +48,8 @@ export async function allCompleted(futures: readonly TaskFuture<unknown>[]): Pro
 }
 
 /** In a flow: milliseconds of so many tasks that do nothing, all submitted at once. */
-export function noopsMs(count: number): Promise<number> {
-  return elapsedMs(() => allCompleted(Array.from({ length: count }, (_, n) => tasks.noop.submit(n))));
+export function noopsMs(count: number, noop = tasks.noop): Promise<number> {
+  return elapsedMs(() => allCompleted(Array.from({ length: count }, (_, n) => noop.submit(n))));
 }
 
 /** In a flow: milliseconds of so many tasks that each compute for one millisecond. */
@@ -73,6 +73,7 @@ async function open(name: System["name"], broker: "memory" | "redis"): Promise<S
   return {
     name,
     noops: (count) => run(() => noopsMs(count)),
+    asyncNoops: (count) => run(() => noopsMs(count, tasks.asyncNoop)),
     latencies: (count) => run(() => eachElapsedMs(count, () => tasks.noop(1))),
     chain: (length) => run(() => elapsedMs(() => chain(length))),
     spins: (count) => run(() => spinsMs(count)),

@@ -25,6 +25,7 @@ export const piscina: SystemEntry = {
     return {
       name: "piscina",
       noops: (count) => elapsedMs(() => many(count, "noop", (n) => n)),
+      asyncNoops: (count) => elapsedMs(() => many(count, "asyncNoop", (n) => n)),
       latencies: (count) => eachElapsedMs(count, () => call("noop", 1)),
       chain: (length) =>
         elapsedMs(async () => {

@@ -8,6 +8,8 @@ export interface System extends AsyncDisposable {
   readonly name: SystemName;
   /** Milliseconds from the first submit of so many tasks that do nothing to the last result. */
   noops(count: number): Promise<number>;
+  /** The same of async functions; left out where functions are not JavaScript's. */
+  asyncNoops?(count: number): Promise<number>;
   /** Milliseconds of each of so many tasks that do nothing, each submitted when the one before has returned. */
   latencies(count: number): Promise<number[]>;
   /** Milliseconds for so many tasks, all submitted at once where that can be, each of which needs the one before. */
