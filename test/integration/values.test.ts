@@ -1,6 +1,4 @@
 /** Large values: stored once, passed on without the flow's process, fetched once per worker process, and freed. */
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { Redis } from "ioredis";
 import {
   DistributedTaskRunner,
@@ -14,6 +12,7 @@ import {
 } from "millrace";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import * as tasks from "../fixtures/value-tasks.ts";
+import { collectGarbage } from "../support/collect-garbage.ts";
 import { Gate } from "../support/gate.ts";
 import { expectNoLeaks } from "../support/leaks.ts";
 import { keepLogs } from "../support/logs.ts";
@@ -336,9 +335,4 @@ function bytesReadHere(): number {
     process as unknown as { _getActiveHandles(): { bytesRead?: number }[] }
   )._getActiveHandles();
   return handles.reduce((sum, { bytesRead = 0 }) => sum + bytesRead, 0);
-}
-
-function collectGarbage(): void {
-  setFlagsFromString("--expose-gc");
-  (runInNewContext("gc") as () => void)();
 }

@@ -17,6 +17,7 @@ import { encodeOutcome } from "./requests.ts";
 import { RunnerWatch } from "./runner-watch.ts";
 import type { Seal } from "./seal.ts";
 import { StreamReader } from "./stream-reader.ts";
+import { unlessAborted } from "./unless-aborted.ts";
 import { type CallAnswer, decodeWorkerMessage } from "./worker-messages.ts";
 import type { WorkerRegistry } from "./worker-registry.ts";
 import { WorkerValues } from "./worker-values.ts";
@@ -43,10 +44,7 @@ export class BullMqWorker implements WorkerLink {
   #withdraw!: () => Promise<void>;
   #inbox!: StreamReader;
   #orphanTimer: NodeJS.Timeout | undefined;
-  #leave!: () => void;
-  readonly #hasLeft = new Promise<undefined>((resolve) => {
-    this.#leave = () => resolve(undefined);
-  });
+  readonly #hasLeft = new AbortController();
   #isClosed = false;
 
   static async open(
@@ -103,14 +101,14 @@ export class BullMqWorker implements WorkerLink {
   async take(): Promise<Delivery | undefined> {
     for (;;) {
       const job = await this.#feed.next(() => this.#held.size > 0);
-      const delivery = job && (await Promise.race([this.#deliver(job), this.#hasLeft]));
+      const delivery = job && (await unlessAborted(this.#deliver(job), this.#hasLeft.signal));
       if (job === undefined || delivery !== undefined) return delivery;
     }
   }
 
   stopTaking(): void {
     this.#feed.stop();
-    setTimeout(this.#leave, LEAVE_MS).unref(); // With Redis away, nobody says whether a runner is alive.
+    setTimeout(() => this.#hasLeft.abort(), LEAVE_MS).unref(); // With Redis away, nobody says whether a runner is alive.
   }
 
   async close(): Promise<void> {

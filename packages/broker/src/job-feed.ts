@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { BatchJob, BatchWorker } from "./bullmq.ts";
 import { LEAVE_MS } from "./intervals.ts";
 import { doneWithin } from "./redis-connection.ts";
+import { unlessAborted } from "./unless-aborted.ts";
 
 /** The wait after Redis refused to give a job, as it does while it loads its data. */
 const TAKE_RETRY_MS = 200;
@@ -21,10 +22,7 @@ export class JobFeed {
   /** The `next` that waits for the end of a job. */
   #nextJob: NextJob | undefined;
   #waiting: Promise<BatchJob | undefined> | undefined;
-  #giveUp!: () => void;
-  readonly #gaveUp = new Promise<undefined>((resolve) => {
-    this.#giveUp = () => resolve(undefined);
-  });
+  readonly #gaveUp = new AbortController();
 
   /** @param workerId the token of its locks: whoever looks at a lock knows who holds it */
   constructor(worker: BatchWorker, workerId: string) {
@@ -38,7 +36,7 @@ export class JobFeed {
       this.#waiting = undefined;
     });
     this.#waiting = waiting;
-    return Promise.race([waiting, this.#gaveUp]);
+    return unlessAborted(waiting, this.#gaveUp.signal);
   }
 
   async #take(isBusy: () => boolean): Promise<BatchJob | undefined> {
@@ -87,7 +85,7 @@ export class JobFeed {
     this.#nextJob = undefined;
     if (this.#waiting === undefined) return;
     // With Redis away, BullMQ does not give up.
-    void doneWithin(LEAVE_MS, this.#waiting).then(() => this.#giveUp());
+    void doneWithin(LEAVE_MS, this.#waiting).then(() => this.#gaveUp.abort());
     // Wakes a `next` that waits: BullMQ gives undefined when its blocking connection is cut, and connects again.
     void this.#worker
       .getBackend()

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { encodeBatch } from "../src/batch.ts";
+import { collectGarbage } from "../../../test/support/collect-garbage.ts";
+import { until } from "../../../test/support/until.ts";
+import { type Batch, encodeBatch } from "../src/batch.ts";
 import { inSharedMemory } from "../src/call-values.ts";
 import { encodeReport } from "../src/report.ts";
 import { describeEndings } from "./broker-endings.contract.ts";
@@ -85,6 +87,22 @@ export function brokerContract(name: string, setUp: () => Promise<BrokerSetup>):
         const taken = [(await busy.take()).batch.id];
         for (let index = 1; index < sent.length; index++) taken.push((await free.serveOne()).id);
         expect(taken).toEqual(sent);
+      });
+
+      test("is kept by nobody when it is finished", async () => {
+        const [runner, worker] = await Promise.all([joinRunner(), joinWorker()]);
+        const served: WeakRef<Batch>[] = [];
+        const count = 20;
+        for (let n = 0; n < count; n++) {
+          runner.send();
+          served.push(new WeakRef(await worker.serveOne()));
+        }
+        await runner.until(() => runner.reports.length === count);
+        // The last ones may still be on their way through some promise.
+        await until("they are gone", () => {
+          collectGarbage();
+          return served.filter((batch) => batch.deref() !== undefined).length <= 2;
+        });
       });
 
       test("is one of 1,000, shared by two workers, and each is answered once", async () => {

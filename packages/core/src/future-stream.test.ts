@@ -1,6 +1,5 @@
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
+import { collectGarbage } from "../../../test/support/collect-garbage.ts";
 import { keepLogs } from "../testing/logs.ts";
 import { signal } from "../testing/signal.ts";
 import { ConcurrentTaskRunner } from "./concurrent-task-runner.ts";
@@ -82,14 +81,12 @@ describe("the window", () => {
   });
 
   test("a future that the loop has let go of is kept no longer", async () => {
-    setFlagsFromString("--expose-gc");
-    const collect = runInNewContext("gc") as () => void;
     await inFlow(async () => {
       const futures = echo.map(numbers(10_000))[Symbol.asyncIterator]();
       const refs: WeakRef<object>[] = [];
       for (let n = 0; n < 5_000; n++) refs.push(new WeakRef((await futures.next()).value as object));
       for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate);
-      collect();
+      collectGarbage();
       expect(refs.slice(0, 4_990).filter((ref) => ref.deref() !== undefined)).toEqual([]);
       await futures.return?.();
     });
