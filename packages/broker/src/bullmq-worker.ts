@@ -37,8 +37,8 @@ export class BullMqWorker implements WorkerLink {
   readonly #runners: RunnerWatch;
   readonly #feed: JobFeed;
   readonly #held: HeldBatches;
-  /** Deliveries that are finished when large values have been sent. */
-  readonly #sending = new Set<Promise<void>>();
+  /** Deliveries that are finished when their reports have been accepted. */
+  readonly #finishing = new Set<Promise<void>>();
   readonly #store: RedisValues;
   readonly #values: WorkerValues;
   #withdraw!: () => Promise<void>;
@@ -119,7 +119,7 @@ export class BullMqWorker implements WorkerLink {
     this.#held.close();
     clearInterval(this.#orphanTimer);
     this.#runners.close();
-    await doneWithin(LEAVE_MS, Promise.all(this.#sending));
+    await doneWithin(LEAVE_MS, Promise.all(this.#finishing));
     // What is finished counts as finished before the worker counts as gone.
     await doneWithin(LEAVE_MS, this.#feed.ended());
     await doneWithin(LEAVE_MS, this.#withdraw());
@@ -160,7 +160,7 @@ export class BullMqWorker implements WorkerLink {
         if (this.#held.has(jobId)) sender.send(report);
       },
       reported: () => sender.appended(),
-      finish: () => this.#finish(jobId, sender.sending),
+      finish: () => this.#finish(jobId, sender.appended()),
     };
   }
 
@@ -203,19 +203,14 @@ export class BullMqWorker implements WorkerLink {
     );
   }
 
-  /** When all has been reported. */
-  #finish(jobId: string, sending: Promise<void> | undefined): void {
-    if (sending === undefined) this.#finishNow(jobId);
-    else {
-      const sent = sending.then(() => this.#finishNow(jobId));
-      this.#sending.add(sent);
-      void sent.then(() => this.#sending.delete(sent));
-    }
-  }
-
-  #finishNow(jobId: string): void {
-    const held = this.#held.remove(jobId);
-    if (held !== undefined) this.#feed.end(held.job); // Else the lease was lost.
+  /** When all has been reported: a job that is gone has told everything. */
+  #finish(jobId: string, reported: Promise<void>): void {
+    const finished = reported.then(() => {
+      this.#finishing.delete(finished);
+      const held = this.#held.remove(jobId);
+      if (held !== undefined) this.#feed.end(held.job); // Else the lease was lost.
+    });
+    this.#finishing.add(finished);
   }
 }
 

@@ -6,6 +6,7 @@ import { type KeptValue, StoredValue, type ValueUser } from "./kept-value.ts";
 import type { NestedEntry } from "./nested-entry.ts";
 import { type RawOutcome, toOutcome } from "./outcomes.ts";
 import { producerOf } from "./producer.ts";
+import type { SeenNumbers } from "./seen-numbers.ts";
 
 /** A call that the dispatcher answers for, until it has settled. */
 export abstract class Entry implements ValueUser {
@@ -78,8 +79,8 @@ export abstract class Entry implements ValueUser {
 
 /** What a running call has asked of the flow's process. */
 export interface Nested {
-  /** The number of its last request that asks for an answer. */
-  lastRequest: number;
+  /** The numbers of its requests that ask for an answer. */
+  readonly requests: SeenNumbers;
   /** Requests that wait for their answer. */
   unanswered: number;
   /** Calls that it has submitted, by the number of the request. */

@@ -10,6 +10,7 @@ import { encodeError } from "./outcomes.ts";
 import type { Outstanding } from "./outstanding.ts";
 import type { CallRequest, Report } from "./report.ts";
 import { decodeRequest, encodeOutcome, encodeServiceAnswer, type Request } from "./requests.ts";
+import { SeenNumbers } from "./seen-numbers.ts";
 import type { CallAnswer } from "./worker-messages.ts";
 
 export interface NestedCallsOptions {
@@ -57,7 +58,7 @@ export class NestedCalls {
       return;
     }
     entry.nested ??= {
-      ...{ lastRequest: 0, unanswered: 0 },
+      ...{ requests: new SeenNumbers(), unanswered: 0 },
       ...{ calls: new Map(), resources: new Map(), results: [] },
     };
     const { nested } = entry;
@@ -67,9 +68,8 @@ export class NestedCalls {
       if (call !== undefined) (call.lane ?? this.#dispatcher).cancelEntry(call);
       return;
     }
-    // Numbers grow. A report comes twice when its connection broke before Redis could say that it has it.
-    if (id > 0 && id <= nested.lastRequest) return;
-    if (id > 0) nested.lastRequest = id;
+    // A report comes twice when its connection broke before Redis could say that it has it, and late when Redis has refused it at first.
+    if (id > 0 && !nested.requests.add(id)) return;
     if (id > 0) this.#outstanding.changeParked(entry, () => nested.unanswered++);
     const answer: Answer = (answered) => {
       if (entry.nested !== nested) return; // The call has ended meanwhile.

@@ -95,18 +95,37 @@ test("reports stay in their order, also behind one whose value is being written"
   const small = { report: { ...largeReport().report, outcomes: [] }, bytes: Buffer.from("small") };
   sender.send(largeReport());
   sender.send(small);
-  await sender.sending;
+  await sender.appended();
   const entries = await redis.xrangeBuffer(keys.replies("runner"), "-", "+");
   expect(entries.at(-1)?.[1][1]?.toString()).toBe("small");
   expect(entries[1]?.[1][1]?.length).toBeLessThan(1_000);
   expect(await redis.hlen(keys.values("runner"))).toBe(1);
 });
 
+test("and behind one that was refused", async () => {
+  const setup = await setUp();
+  const { redis, keys } = setup;
+  const key = keys.replies("runner");
+  const sender = senderOf(setup);
+  const { report } = largeReport();
+  const send = (text: string) =>
+    sender.send({ report: { ...report, outcomes: [] }, bytes: Buffer.from(text) });
+  await redis.set(key, "no stream");
+  send("first");
+  await redis.ping(); // It has answered what came before.
+  await redis.multi().del(key).xadd(key, "*", "r", "").exec();
+  send("second");
+  send("third");
+  await sender.appended();
+  const entries = await redis.xrangeBuffer(key, "-", "+");
+  expect(entries.slice(1).map(([, fields]) => fields[1]?.toString())).toEqual(["first", "second", "third"]);
+});
+
 test("what was written for a runner that is gone is taken away again", async () => {
   const setup = await setUp();
   const sender = senderOf(setup);
   sender.send(largeReport());
-  await sender.sending;
+  await sender.appended();
   await until("it is gone", async () => (await setup.redis.exists(setup.keys.values("runner"))) === 0);
 });
 
@@ -117,7 +136,7 @@ test("a value that cannot be kept travels in the report", async () => {
   await redis.set(keys.values("runner"), "no hash");
   const sender = senderOf(setup);
   sender.send(largeReport());
-  await sender.sending;
+  await sender.appended();
   const [, entry] = await redis.xrangeBuffer(keys.replies("runner"), "-", "+");
   expect(entry?.[1][1]?.length).toBeGreaterThan(BYTES.length);
 });

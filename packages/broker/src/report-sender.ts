@@ -19,13 +19,13 @@ export interface ReportSenderOptions {
 
 /**
  * Sends the reports of one delivery, in their order. A report with large values waits until these are kept, which another
- * connection does, and those behind it wait with it.
+ * connection does, and one that Redis refuses until it is accepted; those behind it wait with it.
  */
 export class ReportSender {
   readonly #options: ReportSenderOptions;
-  /** Resolves when all reports are sent; undefined: they are. */
-  sending: Promise<void> | undefined;
-  #lastAppended: Promise<unknown> = Promise.resolve();
+  /** Reports that wait; undefined: none does, and the next is sent at once. */
+  #waiting: Promise<void> | undefined;
+  #lastSent: Promise<unknown> = Promise.resolve();
 
   constructor(options: ReportSenderOptions) {
     this.#options = options;
@@ -33,16 +33,28 @@ export class ReportSender {
 
   send(report: EncodedReport): void {
     const { attachments = [] } = report;
-    if (attachments.length === 0 && this.sending === undefined) {
-      void this.#append(report.bytes);
-      return;
+    if (attachments.length > 0) {
+      const kept = this.#withReferences(report);
+      this.#behindOthers(async () => this.#appendWithValues(await kept));
+    } else if (this.#waiting !== undefined) this.#behindOthers(() => this.#append(report.bytes));
+    else {
+      this.#lastSent = this.#tryToAppend(report.bytes).catch(() =>
+        this.#behindOthers(() => this.#append(report.bytes)),
+      );
     }
-    const sending: Promise<void> = Promise.all([this.#withReferences(report), this.sending])
-      .then(([kept]) => this.#appendWithValues(kept))
-      .then(() => {
-        if (this.sending === sending) this.sending = undefined;
-      });
-    this.sending = sending;
+  }
+
+  /** Resolves when Redis has all that was sent. */
+  async appended(): Promise<void> {
+    await this.#lastSent;
+    await this.#waiting;
+  }
+
+  #behindOthers(send: () => Promise<unknown>): void {
+    const sent: Promise<void> = (this.#waiting ?? Promise.resolve()).then(send).then(() => {
+      if (this.#waiting === sent) this.#waiting = undefined;
+    });
+    this.#waiting = sent;
   }
 
   async #appendWithValues({ bytes, outcomes }: { bytes: Uint8Array; outcomes: readonly CallOutcome[] }) {
@@ -51,18 +63,14 @@ export class ReportSender {
     for (const { reference } of outcomes) if (reference !== undefined) this.#options.store.remove(reference);
   }
 
-  /** Resolves when Redis has all that was sent. */
-  async appended(): Promise<void> {
-    await this.sending;
-    await this.#lastAppended;
+  /** Until Redis accepts it; true as well when the connection is closed for good. */
+  #append(bytes: Uint8Array): Promise<boolean> {
+    return untilAccepted(this.#options.redis, () => this.#tryToAppend(bytes)).catch(() => true);
   }
 
-  #append(bytes: Uint8Array): Promise<boolean> {
+  #tryToAppend(bytes: Uint8Array): Promise<boolean> {
     const { redis, replies, seal } = this.#options;
-    const signed = seal.sign(bytes, { kind: "report", key: replies });
-    const appended = untilAccepted(redis, () => appendToStream(redis, replies, signed)).catch(() => true);
-    this.#lastAppended = appended;
-    return appended;
+    return appendToStream(redis, replies, seal.sign(bytes, { kind: "report", key: replies }));
   }
 
   async #withReferences({ report, bytes, attachments = [] }: EncodedReport) {
