@@ -1,4 +1,4 @@
-import type { Queue, TaskDefinition } from "@millrace/core/internal";
+import type { Queue } from "@millrace/core/internal";
 import { costMs, planBatch } from "./batch-plan.ts";
 import type { Capacity } from "./broker.ts";
 import type { Durations } from "./durations.ts";
@@ -9,14 +9,14 @@ import { growBatch } from "./subgraph.ts";
 export interface BatchChoiceOptions {
   /** Work per thread that a batch aims at. */
   readonly batchMs: number;
-  readonly durations: Durations<TaskDefinition | string>;
+  readonly durations: Durations;
   readonly outstanding: Outstanding;
 }
 
 /** Chooses the calls that travel together: as many as are ready and fit, and those that wait for nothing but these. */
 export class BatchChoice {
   readonly #batchMs: number;
-  readonly #durations: Durations<TaskDefinition | string>;
+  readonly #durations: Durations;
   readonly #outstanding: Outstanding;
 
   constructor({ batchMs, durations, outstanding }: BatchChoiceOptions) {

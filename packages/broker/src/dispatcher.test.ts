@@ -76,6 +76,13 @@ describe("calls", () => {
     expect(broker.released).toEqual([batch.id]);
   });
 
+  test("of one task are alike with whatever options: each is expected to take what others took", async () => {
+    broker.hasWorkers(1, 1);
+    await learn(0.1);
+    for (let n = 0; n < 20; n++) submit({ ...task }); // As withOptions gives a new definition each time.
+    expect((await broker.sends(1)).calls).toHaveLength(20);
+  });
+
   test("of a long loop leave before the loop ends", () => {
     broker.hasWorkers(1, 2);
     submitMany(999);

@@ -24,6 +24,7 @@ import { Outstanding } from "./outstanding.ts";
 import { type EndedCall, RemadeEntry } from "./remade-entry.ts";
 import type { Report } from "./report.ts";
 import { streamWindow } from "./stream-window.ts";
+import { taskKeyOf } from "./task-key.ts";
 import { Values } from "./values.ts";
 import { Waiting } from "./waiting.ts";
 
@@ -54,7 +55,7 @@ export class Dispatcher {
   readonly #batchMs: number;
   readonly #waiting = new Waiting();
   readonly #outstanding = new Outstanding();
-  readonly #durations = new Durations<TaskDefinition | string>();
+  readonly #durations = new Durations();
   readonly #nested: NestedCalls;
   readonly #sender: BatchSender;
   readonly #losses: Losses;
@@ -155,7 +156,11 @@ export class Dispatcher {
 
   /** @see RunnerSession.windowFor */
   windowFor(task: TaskDefinition): number {
-    return streamWindow(this.#sender.capacity.slots, this.#batchMs, this.#durations.expectedMs(task));
+    return streamWindow(
+      this.#sender.capacity.slots,
+      this.#batchMs,
+      this.#durations.expectedMs(taskKeyOf(task)),
+    );
   }
 
   /** @see RunnerSession.cancel */
@@ -223,7 +228,7 @@ export class Dispatcher {
     for (const request of report.requests) this.#nested.onRequest(this.#link, report, request);
     for (const sequence of report.parked) this.#outstanding.onParked(batchId, sequence);
     for (const sequence of report.started) this.#outstanding.onStarted(batchId, sequence);
-    const took = new DurationSums<TaskDefinition | string>();
+    const took = new DurationSums();
     const unstarted: Entry[] = [];
     for (const outcome of report.outcomes) {
       const entry = this.#outstanding.inBatch(batchId, outcome.sequence);
@@ -244,7 +249,7 @@ export class Dispatcher {
           this.#losses.onThreadDied(entry, outcome);
           break;
         default:
-          took.add(entry.taskKey, outcome.durationMicros);
+          took.add(entry.taskKey, outcome);
           this.#withdraw(entry);
           if (outcome.kind === "returned") this.#outstanding.onReturned(batchId, entry);
           entry.settleRaw(outcome);

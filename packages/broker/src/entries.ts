@@ -1,5 +1,5 @@
 import type { Call, Outcome, UpstreamRun } from "@millrace/core";
-import type { RunServices, TaskDefinition } from "@millrace/core/internal";
+import type { RunServices } from "@millrace/core/internal";
 import type { BatchBuilder } from "./batch-builder.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { type KeptValue, StoredValue, type ValueUser } from "./kept-value.ts";
@@ -7,6 +7,7 @@ import type { NestedEntry } from "./nested-entry.ts";
 import { type RawOutcome, toOutcome } from "./outcomes.ts";
 import { producerOf } from "./producer.ts";
 import type { SeenNumbers } from "./seen-numbers.ts";
+import { taskKeyOf } from "./task-key.ts";
 
 /** A call that the dispatcher answers for, until it has settled. */
 export abstract class Entry implements ValueUser {
@@ -44,7 +45,7 @@ export abstract class Entry implements ValueUser {
   }
 
   /** What its duration is learned under. */
-  abstract get taskKey(): TaskDefinition | string;
+  abstract get taskKey(): string;
   abstract get crashRetries(): number;
   abstract get priority(): number;
   /** Of the run that made the call. */
@@ -110,8 +111,8 @@ export class LocalEntry extends Entry {
     this.isSubmitted = upstream === undefined;
   }
 
-  get taskKey(): TaskDefinition {
-    return this.call.task;
+  get taskKey(): string {
+    return taskKeyOf(this.call.task);
   }
 
   get crashRetries(): number {

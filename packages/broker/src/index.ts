@@ -28,7 +28,7 @@ export {
 export { surveyOf } from "./call-survey.ts";
 export { type CallValue, isReference, type ValueReference } from "./call-values.ts";
 export { Dispatcher, type DispatcherOptions } from "./dispatcher.ts";
-export { Durations } from "./durations.ts";
+export { DurationSums, Durations } from "./durations.ts";
 export { keysOf } from "./keys.ts";
 export { MemoryBroker } from "./memory-broker.ts";
 export { encodeError, type RawOutcome, toOutcome, toRaw } from "./outcomes.ts";

@@ -6,6 +6,7 @@ import type { CallValue } from "./call-values.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { Entry } from "./entries.ts";
 import { decodeError, type RawOutcome } from "./outcomes.ts";
+import { taskKeyOf } from "./task-key.ts";
 
 /** A call that has returned, and whose value was lost. */
 export interface EndedCall {
@@ -35,8 +36,8 @@ export class RemadeEntry extends Entry {
     this.#reject = reject;
   }
 
-  get taskKey(): TaskDefinition {
-    return this.#ended.task;
+  get taskKey(): string {
+    return taskKeyOf(this.#ended.task);
   }
 
   get crashRetries(): number {

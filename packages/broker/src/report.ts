@@ -61,7 +61,7 @@ export type OutcomeKind = (typeof OUTCOME_KINDS)[number];
 export interface CallOutcome {
   readonly sequence: number;
   readonly kind: OutcomeKind;
-  /** How long the call kept its thread busy, in microseconds: with the decoding of its arguments, and the user's function. */
+  /** How long the call kept its thread busy, in microseconds: with the decoding of its arguments, and the user's function. 0: nobody knows. */
   readonly durationMicros: number;
   /** The encoded value or error; of a lost value, the id in UTF-8. */
   readonly payload: Uint8Array;

@@ -1,28 +1,22 @@
-import { Durations, type Report } from "@millrace/broker";
+import { DurationSums, Durations, type Report } from "@millrace/broker";
 import type { Execution, PendingCall } from "./pending-call.ts";
 
 /** What is known here of how long calls take: those of a task as long as others of it before. */
 export class CallDurations {
-  readonly #durations = new Durations<string>();
+  readonly #durations = new Durations();
 
   /** Undefined when the task of the call is new. */
   expectedMs({ taskKey }: PendingCall): number | undefined {
     return this.#durations.expectedMs(taskKey);
   }
 
-  /**
-   * Takes in how long calls took that have ended, and are still among those of their batch. Calls of one task in a row count
-   * as one observation: their mean is steadier than any of them.
-   */
+  /** Takes in how long calls took that have ended, and are still among those of their batch. */
   learn({ taskKeys, calls }: Execution, { outcomes }: Report): void {
-    for (let first = 0; first < outcomes.length; ) {
-      const task = calls.get(outcomes[first]!.sequence)?.call.task;
-      let last = first;
-      let micros = 0;
-      while (last < outcomes.length && calls.get(outcomes[last]!.sequence)?.call.task === task)
-        micros += outcomes[last++]!.durationMicros;
-      if (task !== undefined) this.#durations.observe(taskKeys[task] as string, last - first, micros / 1000);
-      first = last;
+    const took = new DurationSums();
+    for (const outcome of outcomes) {
+      const task = calls.get(outcome.sequence)?.call.task;
+      if (task !== undefined) took.add(taskKeys[task] as string, outcome);
     }
+    took.addTo(this.#durations);
   }
 }

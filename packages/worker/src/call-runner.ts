@@ -56,7 +56,7 @@ export class CallRunner {
       room: this.#room,
       outbox: this.#outbox,
       onOutcome: (call, outcome, busyMs) =>
-        this.#end(call, toRaw(outcome), Math.max(0, Math.round(busyMs * 1000))),
+        this.#end(call, toRaw(outcome), Math.max(1, Math.round(busyMs * 1000))),
       onLateEnd: (wasCurrent) => this.#onLateEnd(wasCurrent),
       onGoesOn: options.onGoesOn,
       onFunctionEnded: options.onEnded,

@@ -67,7 +67,7 @@ describe("a thread gets", () => {
 });
 
 test("a thread never has more calls than there are claims, however short they are and however late it is", () => {
-  const durations = new Durations<string>();
+  const durations = new Durations();
   durations.observe("noop", 1_000, 0);
   const ms = durations.expectedMs("noop") as number;
   let inFlightCalls = 0;
