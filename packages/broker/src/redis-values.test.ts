@@ -1,3 +1,4 @@
+import { decode } from "@millrace/core/internal";
 import { expect, inject, onTestFinished, test } from "vitest";
 import { uniqueNamespace } from "../../../test/support/namespace.ts";
 import { until } from "../../../test/support/until.ts";
@@ -5,7 +6,7 @@ import { inSharedMemory } from "./call-values.ts";
 import { type Keys, keysOf } from "./keys.ts";
 import { connectRedis, type Redis } from "./redis-connection.ts";
 import { RedisValues } from "./redis-values.ts";
-import { encodeReport, type Report } from "./report.ts";
+import { decodeReport, encodeReport, type Report } from "./report.ts";
 import { ReportSender } from "./report-sender.ts";
 import { sealOf } from "./seal.ts";
 import { WorkerValues } from "./worker-values.ts";
@@ -139,4 +140,21 @@ test("a value that cannot be kept travels in the report", async () => {
   await sender.appended();
   const [, entry] = await redis.xrangeBuffer(keys.replies("runner"), "-", "+");
   expect(entry?.[1][1]?.length).toBeGreaterThan(BYTES.length);
+});
+
+test("a result that Redis cannot keep is its call's failure", async () => {
+  const setup = await setUp();
+  const { redis, keys } = setup;
+  await redis.xadd(keys.replies("runner"), "*", "r", "");
+  Object.assign(setup.store, { mostBytes: BYTES.length - 1 });
+  const sender = senderOf(setup);
+  sender.send(largeReport());
+  await sender.appended();
+  const [, entry] = await redis.xrangeBuffer(keys.replies("runner"), "-", "+");
+  const [outcome] = decodeReport(entry?.[1][1] as Buffer).outcomes;
+  expect(outcome?.kind).toBe("threw-for-good");
+  expect(decode(outcome?.payload as Uint8Array)).toMatchObject({
+    code: "ERR_NOT_ENCODABLE",
+    path: "the result",
+  });
 });

@@ -7,12 +7,16 @@ import { Refusals } from "./refusals.ts";
 import type { Seal } from "./seal.ts";
 import type { ValueStore } from "./value-store.ts";
 
+/** Redis ends at 512 MiB, its `proto-max-bulk-len`, and closes the connection on which more comes. The signature is in it, too. */
+const MOST_VALUE_BYTES = 511 * 1024 * 1024;
+
 /**
  * Large values in Redis: for each runner a hash, which goes with the runner. On a connection of its own, which is opened
  * with the first value: a heartbeat must not wait behind 50 MB.
  */
 export class RedisValues implements ValueStore {
   readonly realm: string;
+  readonly mostBytes = MOST_VALUE_BYTES;
   readonly #redis: Redis;
   readonly #keys: Keys;
   readonly #seal: Seal;

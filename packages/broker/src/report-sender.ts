@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { INLINE_LIMIT_BYTES } from "./call-values.ts";
+import { encodeError } from "./outcomes.ts";
 import { type Redis, untilAccepted } from "./redis-connection.ts";
 import { type CallOutcome, type EncodedReport, encodeReport } from "./report.ts";
 import type { Seal } from "./seal.ts";
 import { appendToStream } from "./stream-reader.ts";
-import type { ValueStore } from "./value-store.ts";
+import { checkFits, type ValueStore } from "./value-store.ts";
 import type { WorkerValues } from "./worker-values.ts";
 
 export interface ReportSenderOptions {
@@ -84,6 +85,11 @@ export class ReportSender {
     const { kind, payload } = outcome;
     if (kind !== "returned" || payload.length <= INLINE_LIMIT_BYTES) return outcome;
     const { store, values, runnerId } = this.#options;
+    try {
+      checkFits(store, "the result", payload);
+    } catch (error) {
+      return { ...outcome, kind: "threw-for-good", payload: encodeError(error) };
+    }
     const reference = { runnerId, id: randomUUID(), sizeBytes: payload.length };
     values.keep(reference, payload);
     try {

@@ -1,3 +1,4 @@
+import { NotEncodableError } from "@millrace/core";
 import type { ValueReference } from "./call-values.ts";
 
 /**
@@ -7,10 +8,19 @@ import type { ValueReference } from "./call-values.ts";
 export interface ValueStore {
   /** Runners with the same can read each other's values. */
   readonly realm: string;
-  /** Resolves when it is kept: with its runner's other values, as long as the runner lives, and a minute beyond. */
+  /** The longest value that it keeps. */
+  readonly mostBytes: number;
+  /** Resolves when it is kept: with its runner's other values, as long as the runner lives, and 20 s beyond. */
   write(reference: ValueReference, bytes: Uint8Array): Promise<void>;
   /** The value, in shared memory; undefined when it is not there. */
   read(reference: ValueReference): Promise<Uint8Array | undefined>;
   /** Never rejects: what could not be removed goes with its runner. */
   remove(reference: ValueReference): void;
+}
+
+/** @throws NotEncodableError when the store cannot keep so many bytes: it would be asked for ever */
+export function checkFits({ mostBytes }: ValueStore, what: string, bytes: Uint8Array): void {
+  if (bytes.length <= mostBytes) return;
+  const advice = `Redis keeps values of at most ${mostBytes} bytes: pass parts of it, or the path of a file that workers can read.`;
+  throw new NotEncodableError(what, `one of ${bytes.length} bytes when it is encoded`, advice);
 }

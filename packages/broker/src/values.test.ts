@@ -13,6 +13,7 @@ const NO_BATCH = { calls: [] } as unknown as Batch;
 
 class MapStore implements ValueStore {
   readonly realm = "here";
+  readonly mostBytes = 100_000;
   readonly kept = new Map<string, Uint8Array>();
   writes = 0;
 
@@ -48,6 +49,15 @@ describe("the values of a dispatcher", () => {
     const placed = new Values("runner", undefined).place({}, LARGE, user(), false);
     expect((placed as Uint8Array).buffer).toBeInstanceOf(SharedArrayBuffer);
     expect(placed).toEqual(LARGE);
+  });
+
+  test("that the store cannot keep are refused", () => {
+    const { store, values } = setUp();
+    const tooLarge = new Uint8Array(store.mostBytes + 1);
+    expect(() => values.place({}, tooLarge, user(), false)).toThrow(
+      /`an argument`, got one of 100001 bytes when it is encoded\. Redis keeps values of at most 100000 bytes/,
+    );
+    expect(store.writes).toBe(0);
   });
 
   test("are stored once for what they are the form of, and freed with the last call that needs them", () => {

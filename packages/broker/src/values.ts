@@ -5,7 +5,7 @@ import { type DistantValue, WholeInput } from "@millrace/core/internal";
 import { type CallValue, INLINE_LIMIT_BYTES, inSharedMemory, type ValueReference } from "./call-values.ts";
 import { LEAVE_MS } from "./intervals.ts";
 import { KeptValue, keptIn, type Producer, StoredValue, type ValueUser } from "./kept-value.ts";
-import type { ValueStore } from "./value-store.ts";
+import { checkFits, type ValueStore } from "./value-store.ts";
 
 /** How often a value that was just made again may be gone before it counts as one that cannot be kept. */
 const MOST_LOSSES = 3;
@@ -46,6 +46,7 @@ export class Values {
   place(owner: object, bytes: Uint8Array, user: ValueUser | undefined, isHeld: boolean): CallValue {
     if (bytes.length <= INLINE_LIMIT_BYTES) return bytes;
     if (this.#store === undefined) return inSharedMemory(bytes);
+    checkFits(this.#store, "an argument", bytes);
     let kept = this.#byOwner.get(owner);
     if (kept === undefined) {
       kept = new KeptValue(this, this.#newReference(bytes), false, bytes);

@@ -7,6 +7,7 @@ const reference = (id: string): ValueReference => ({ runnerId: "runner", id, siz
 
 /** A store whose reads end when the test says so. */
 class SlowStore implements ValueStore {
+  readonly mostBytes = Number.POSITIVE_INFINITY;
   readonly realm = "here";
   readonly reads: { id: string; end(bytes: Uint8Array | undefined): void; fail(): void }[] = [];
 
