@@ -9,6 +9,8 @@ import type { Bench, Group } from "./group.ts";
 
 const SYSTEM = "Millrace, Redis";
 const SECONDS = 20;
+/** What the calls have left to do is done, and the thread that renews the lease of a flow's process has started: after 2.5 s. */
+const SETTLED_MS = 4_000;
 
 /** What a worker process and a flow cost while they wait: processor time, and connections to Redis. */
 export const idle: Group = {
@@ -26,7 +28,7 @@ export const idle: Group = {
       const withoutFlow = await connections(client);
       await inFlow(new DistributedTaskRunner({ cluster }), async () => {
         for (let n = 0; n < 100; n++) await noop(n);
-        await sleep(1_000); // What the calls have left to do.
+        await sleep(bench.isQuick ? 0 : SETTLED_MS);
         record(bench, "connections of a worker process and its cluster", "", withoutFlow);
         record(bench, "connections of a flow run more", "", (await connections(client)) - withoutFlow);
         await recordBusy(bench, cluster.pids[0] as number);
