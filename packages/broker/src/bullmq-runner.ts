@@ -4,7 +4,7 @@ import { type Batch, encodeBatch } from "./batch.ts";
 import { type BatchPlace, type BatchPlaces, findBatches } from "./batch-places.ts";
 import { BatchWatch } from "./batch-watch.ts";
 import type { LiveQueue, LostBatch, RunnerHandlers, RunnerLink, RunnerOwner, WorkerHelp } from "./broker.ts";
-import { type BatchQueue, openQueue } from "./bullmq.ts";
+import { type BatchQueue, checkQueue, openQueue } from "./bullmq.ts";
 import { LEAVE_MS, STREAM_RENEWAL_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import { findLiveQueues } from "./live-queues.ts";
@@ -58,6 +58,7 @@ export class BullMqRunner implements RunnerLink {
 
   static async open(place: RunnerPlace, handlers: RunnerHandlers): Promise<BullMqRunner> {
     const { redis, keys, queueName, registry, group, seal, owner } = place;
+    await checkQueue(redis, keys, queueName);
     const queue = openQueue(redis, keys, queueName);
     const runner = new BullMqRunner(place, queue, handlers);
     const { runnerId } = runner;

@@ -2,7 +2,7 @@ import { DecodeError, SignatureError } from "@millrace/core";
 import { processLogger } from "@millrace/core/internal";
 import { type Batch, decodeBatch } from "./batch.ts";
 import type { Delivery, WorkerHandlers, WorkerInfo, WorkerLink } from "./broker.ts";
-import { type BatchJob, type BatchWorker, batchOf, openWorker, runnerOf } from "./bullmq.ts";
+import { type BatchJob, type BatchWorker, batchOf, checkQueue, openWorker, runnerOf } from "./bullmq.ts";
 import { isReference, type ValueReference } from "./call-values.ts";
 import { HeldBatches } from "./held-batches.ts";
 import { LEAVE_MS, RUNNER_LEASE_MS } from "./intervals.ts";
@@ -56,6 +56,7 @@ export class BullMqWorker implements WorkerLink {
     info: WorkerInfo,
     handlers: WorkerHandlers,
   ): Promise<BullMqWorker> {
+    await checkQueue(redis, keys, queueName);
     const worker = await openWorker(redis, keys, queueName);
     const link = new BullMqWorker(redis, keys, worker, seal, info.workerId, handlers);
     // Before anybody can know of the worker: what is said to it must find the stream.

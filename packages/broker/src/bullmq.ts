@@ -1,5 +1,5 @@
-import { DecodeError } from "@millrace/core";
-import { type Job, Queue, Worker } from "bullmq";
+import { DecodeError, RedisUnsuitableError } from "@millrace/core";
+import { BULLMQ_MAJOR_VERSION, type Job, Queue, Worker } from "bullmq";
 import { isReference, type ValueReference } from "./call-values.ts";
 import { LEASE_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
@@ -18,6 +18,21 @@ export type BatchJob = Job<JobData>;
 export type BatchQueue = Queue<JobData>;
 
 const JOB_NAME = "batch";
+
+/**
+ * Refuses a queue that another major version of BullMQ uses: its scripts work on the same keys, perhaps in another way.
+ *
+ * @throws RedisUnsuitableError
+ */
+export async function checkQueue(redis: Redis, keys: Keys, queueName: string): Promise<void> {
+  const version = await redis.hget(keys.meta(queueName), "version");
+  const major = /^bullmq:(\d+)\./.exec(version ?? "")?.[1];
+  if (major === undefined || Number(major) === BULLMQ_MAJOR_VERSION) return;
+  throw new RedisUnsuitableError(
+    `Expected a queue of BullMQ ${BULLMQ_MAJOR_VERSION} at ${keys.meta(queueName)}, got one of ${version}. Run the same version of ` +
+      `Millrace in flows and workers; or, when nobody uses the other one any more, delete that key, or name another queue.`,
+  );
+}
 
 /** BullMQ's end for those who put batches in. */
 export function openQueue(redis: Redis, keys: Keys, queueName: string): BatchQueue {

@@ -36,6 +36,8 @@ export interface Keys {
   readonly limitState: string;
   /** PUB/SUB channel: slots came back, or a limit was changed. */
   readonly limitNews: string;
+  /** HASH of BullMQ: what holds for the queue, such as the version that made it. */
+  meta(queue: string): string;
   /** LIST of BullMQ: the ids of the jobs that no worker has taken. */
   waiting(queue: string): string;
   /** LIST of BullMQ: the ids of the jobs that workers have. */
@@ -68,6 +70,7 @@ export function keysOf(namespace: string): Keys {
     limits: `${prefix}:limits`,
     limitState: `${prefix}:limit`,
     limitNews: `${prefix}:limit-news`,
+    meta: (queue) => `${prefix}:${queue}:meta`,
     waiting: (queue) => `${prefix}:${queue}:wait`,
     active: (queue) => `${prefix}:${queue}:active`,
     lease: (queue, jobId) => `${prefix}:${queue}:${jobId}:lock`,
