@@ -52,8 +52,9 @@ export class BatchBuilder {
     const task = this.#tasks.get(call.task) ?? this.#addTask(call.task, referenceTo(call.task));
     const { bytes, inputs: values } = encodeWithInputs(call.args, "arguments");
     const user = isSent ? owner : undefined;
+    const above = upstream.length === 0 ? NOTHING_ABOVE : sequences(upstream);
     const inputs: readonly CallInput[] =
-      values.length === 0 ? NONE : values.map((value) => this.#inputOf(value, upstream, user));
+      values.length === 0 ? NONE : values.map((value) => this.#inputOf(value, above, user));
     const args = this.#place(owner, bytes, user, false);
     const areHere = args instanceof Uint8Array;
     this.#calls.push({
@@ -66,10 +67,7 @@ export class BatchBuilder {
       args: areHere ? args : NO_BYTES,
       argsReference: areHere ? undefined : args,
       inputs,
-      after:
-        upstream.length === 0
-          ? NONE
-          : upstream.map(({ sequence }) => sequence).filter((one) => !inputs.includes(one)),
+      after: above.size === 0 ? NONE : without(above.values(), new Set(inputs)),
     });
   }
 
@@ -117,12 +115,11 @@ export class BatchBuilder {
    * What stands for an input: the call of the batch whose value it will be; where it is kept; or its value as bytes. One that
    * came from a worker is passed on as it came, without being decoded.
    */
-  #inputOf(input: unknown, upstream: readonly Upstream[], user: ValueUser | undefined): CallInput {
+  #inputOf(input: unknown, above: ReadonlyMap<object, number>, user: ValueUser | undefined): CallInput {
     if (input instanceof WholeInput) return this.#place(input, input.encoded(inSharedMemory), user, true);
     if (!(input instanceof TaskFuture)) throw new DecodeError("a future among the inputs", typeof input);
-    const call: object = input.run;
-    const above = upstream.find((one) => one.call === call);
-    if (above !== undefined) return above.sequence;
+    const sequence = above.get(input.run);
+    if (sequence !== undefined) return sequence;
     const raw = input.run.rawInput();
     if (raw instanceof DistantValue && this.#values?.forwards(raw)) return this.#values.need(raw.kept, user);
     const encoded = raw instanceof DistantValue ? raw.encoded : raw;
@@ -166,6 +163,17 @@ const NO_BYTES = new Uint8Array();
 interface Upstream {
   readonly sequence: number;
   readonly call: Call;
+}
+
+const NOTHING_ABOVE: ReadonlyMap<object, number> = new Map();
+
+/** By the call: of a sum of a million values, each is looked for here. */
+function sequences(upstream: readonly Upstream[]): ReadonlyMap<object, number> {
+  return new Map(upstream.map(({ call, sequence }) => [call, sequence]));
+}
+
+function without(all: Iterable<number>, others: ReadonlySet<CallInput>): readonly number[] {
+  return [...all].filter((one) => !others.has(one));
 }
 
 const references = new WeakMap<TaskDefinition, TaskReference>();

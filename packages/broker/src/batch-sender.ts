@@ -100,10 +100,11 @@ export class BatchSender {
     const sent: Entry[] = [];
     for (const entry of entries) {
       if (entry.isCancelled) continue; // It has settled, or is just about to.
-      const above = entry.unfinished() ?? NONE;
-      if (above.some(({ batchId: its }) => its !== batchId)) continue; // What it waits for could not be sent.
+      const above = entry.unfinished();
+      // What it waits for could not be sent, or has ended otherwise than was counted on: it is submitted when it can start.
+      if (above === undefined || above.some(({ batchId: its }) => its !== batchId)) continue;
       try {
-        entry.addTo(builder);
+        entry.addTo(builder, above);
       } catch (error) {
         // Its arguments cannot travel, or its module has no place in the project: that is this call's failure alone.
         // Later, since a runner never settles a call within its submit.
@@ -120,5 +121,3 @@ export class BatchSender {
     this.#link.send(builder.batch(isAlone));
   }
 }
-
-const NONE: readonly Entry[] = [];

@@ -5,7 +5,7 @@ export interface GraphSituation<Node> {
   readonly slots: number;
   /** Calls that wait for this one. */
   dependentsOf(node: Node): readonly Node[] | undefined;
-  /** For how many calls that have not ended the call waits; undefined when it cannot go along, whatever these do. */
+  /** For how many calls that have not returned the call waits; undefined when it cannot go along, whatever these do. */
   waitsFor(node: Node): number | undefined;
   /** What the call is expected to take, or counts for when nobody knows. */
   costMs(node: Node): number;
