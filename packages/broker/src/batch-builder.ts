@@ -1,5 +1,5 @@
 import { pathToFileURL } from "node:url";
-import { type Call, DecodeError, InvalidOptionError, TaskFuture } from "@millrace/core";
+import { type Call, DecodeError, InvalidOptionError, NotEncodableError, TaskFuture } from "@millrace/core";
 import {
   currentProjectRoot,
   DistantValue,
@@ -14,9 +14,17 @@ import {
   WholeInput,
 } from "@millrace/core/internal";
 import type { Batch, BatchCall, CallContext, CallInput, TaskReference } from "./batch.ts";
-import { type CallValue, inSharedMemory } from "./call-values.ts";
+import { MOST_BATCH_BYTES } from "./batch-plan.ts";
+import { type CallValue, INLINE_LIMIT_BYTES, inSharedMemory } from "./call-values.ts";
 import { KeptValue, type ValueUser } from "./kept-value.ts";
+import { MOST_MESSAGE_BYTES } from "./message-fields.ts";
 import type { Values } from "./values.ts";
+
+/**
+ * What one call may have in its message, which is to be readable at the other end: it holds as well what the batch had before the call
+ * was added, and what calls share, for which as much again is left.
+ */
+const MOST_CALL_BYTES = MOST_MESSAGE_BYTES - 2 * MOST_BATCH_BYTES;
 
 /** Puts calls into the form in which they travel. Tasks and contexts that calls share are written once per batch. */
 export class BatchBuilder {
@@ -28,12 +36,18 @@ export class BatchBuilder {
   readonly #contexts: CallContext[] = [];
   readonly #calls: BatchCall[] = [];
   readonly #values: Values | undefined;
+  #sizeBytes = 0;
 
   /** @param values keeps the large ones. Left out: they are in the batch. */
   constructor(id: string, runnerId: string, values?: Values) {
     this.#id = id;
     this.#runnerId = runnerId;
     this.#values = values;
+  }
+
+  /** What the calls take of the message, about: without what goes beside it. */
+  get sizeBytes(): number {
+    return this.#sizeBytes;
   }
 
   /**
@@ -57,7 +71,7 @@ export class BatchBuilder {
       values.length === 0 ? NONE : values.map((value) => this.#inputOf(value, above, user));
     const args = this.#place(owner, bytes, user, false);
     const areHere = args instanceof Uint8Array;
-    this.#calls.push({
+    this.#push({
       sequence,
       task,
       context: this.#contextIndex(call),
@@ -85,7 +99,7 @@ export class BatchBuilder {
         ? this.#place(call.args, call.args, user, false)
         : this.#passed(call.argsReference, user);
     const placed = args instanceof Uint8Array ? { args } : { args: NO_BYTES, argsReference: args };
-    this.#calls.push({ ...call, ...placed, inputs, sequence, task, context });
+    this.#push({ ...call, ...placed, inputs, sequence, task, context });
   }
 
   /** @param isAlone see Batch */
@@ -99,6 +113,21 @@ export class BatchBuilder {
       calls: this.#calls,
       isAlone,
     };
+  }
+
+  /** @throws NotEncodableError for a call that would make the message too long: it would be refused at the other end, and sent again, for ever */
+  #push(call: BatchCall): void {
+    const sizeBytes = inlineBytesOf(call);
+    if (sizeBytes > MOST_CALL_BYTES) {
+      throw new NotEncodableError(
+        "arguments",
+        `${call.inputs.length} values of ${sizeBytes} bytes together`,
+        `One call takes at most ${MOST_CALL_BYTES} bytes in values of up to ${INLINE_LIMIT_BYTES} bytes each: let several ` +
+          "tasks take a part of them each, and one what these return.",
+      );
+    }
+    this.#sizeBytes += sizeBytes;
+    this.#calls.push(call);
   }
 
   #place(owner: object, bytes: Uint8Array, user: ValueUser | undefined, isHeld: boolean): CallValue {
@@ -174,6 +203,25 @@ function sequences(upstream: readonly Upstream[]): ReadonlyMap<object, number> {
 
 function without(all: Iterable<number>, others: ReadonlySet<CallInput>): readonly number[] {
   return [...all].filter((one) => !others.has(one));
+}
+
+/** At most, in MessagePack: a number, or what is before the bytes of a value; a reference; and the numbers of a call. */
+const FRAME_BYTES = 9;
+const REFERENCE_BYTES = 100;
+const CALL_BYTES = 64;
+
+function inlineBytesOf({ name, args, argsReference, inputs, after }: BatchCall): number {
+  // A character takes three bytes at most.
+  let bytes = CALL_BYTES + 3 * name.length + FRAME_BYTES * after.length + inlineBytes(argsReference ?? args);
+  for (const input of inputs) bytes += inlineBytes(input);
+  return bytes;
+}
+
+/** What is above the limit goes beside the message. */
+function inlineBytes(input: CallInput): number {
+  if (typeof input === "number") return FRAME_BYTES;
+  if (!(input instanceof Uint8Array)) return REFERENCE_BYTES;
+  return FRAME_BYTES + (input.length > INLINE_LIMIT_BYTES ? 0 : input.length);
 }
 
 const references = new WeakMap<TaskDefinition, TaskReference>();
