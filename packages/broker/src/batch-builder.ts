@@ -1,5 +1,5 @@
 import { pathToFileURL } from "node:url";
-import { type Call, DecodeError, InvalidOptionError, TaskFuture } from "@millrace/core";
+import { type Call, DecodeError, InvalidOptionError, NotEncodableError, TaskFuture } from "@millrace/core";
 import {
   currentProjectRoot,
   DistantValue,
@@ -14,9 +14,17 @@ import {
   WholeInput,
 } from "@millrace/core/internal";
 import type { Batch, BatchCall, CallContext, CallInput, TaskReference } from "./batch.ts";
-import { type CallValue, inSharedMemory } from "./call-values.ts";
+import { MOST_BATCH_BYTES } from "./batch-plan.ts";
+import { type CallValue, INLINE_LIMIT_BYTES, inSharedMemory } from "./call-values.ts";
 import { KeptValue, type ValueUser } from "./kept-value.ts";
+import { MOST_MESSAGE_BYTES } from "./message-fields.ts";
 import type { Values } from "./values.ts";
+
+/**
+ * What one call may have in its message, which is to be readable at the other end: it holds as well what the batch had before the call
+ * was added, and what calls share, for which as much again is left.
+ */
+const MOST_CALL_BYTES = MOST_MESSAGE_BYTES - 2 * MOST_BATCH_BYTES;
 
 /** Puts calls into the form in which they travel. Tasks and contexts that calls share are written once per batch. */
 export class BatchBuilder {
@@ -28,12 +36,18 @@ export class BatchBuilder {
   readonly #contexts: CallContext[] = [];
   readonly #calls: BatchCall[] = [];
   readonly #values: Values | undefined;
+  #sizeBytes = 0;
 
   /** @param values keeps the large ones. Left out: they are in the batch. */
   constructor(id: string, runnerId: string, values?: Values) {
     this.#id = id;
     this.#runnerId = runnerId;
     this.#values = values;
+  }
+
+  /** What the calls take of the message, about: without what goes beside it. */
+  get sizeBytes(): number {
+    return this.#sizeBytes;
   }
 
   /**
@@ -52,11 +66,12 @@ export class BatchBuilder {
     const task = this.#tasks.get(call.task) ?? this.#addTask(call.task, referenceTo(call.task));
     const { bytes, inputs: values } = encodeWithInputs(call.args, "arguments");
     const user = isSent ? owner : undefined;
+    const above = upstream.length === 0 ? NOTHING_ABOVE : sequences(upstream);
     const inputs: readonly CallInput[] =
-      values.length === 0 ? NONE : values.map((value) => this.#inputOf(value, upstream, user));
+      values.length === 0 ? NONE : values.map((value) => this.#inputOf(value, above, user));
     const args = this.#place(owner, bytes, user, false);
     const areHere = args instanceof Uint8Array;
-    this.#calls.push({
+    this.#push({
       sequence,
       task,
       context: this.#contextIndex(call),
@@ -66,10 +81,7 @@ export class BatchBuilder {
       args: areHere ? args : NO_BYTES,
       argsReference: areHere ? undefined : args,
       inputs,
-      after:
-        upstream.length === 0
-          ? NONE
-          : upstream.map(({ sequence }) => sequence).filter((one) => !inputs.includes(one)),
+      after: above.size === 0 ? NONE : without(above.values(), new Set(inputs)),
     });
   }
 
@@ -87,7 +99,7 @@ export class BatchBuilder {
         ? this.#place(call.args, call.args, user, false)
         : this.#passed(call.argsReference, user);
     const placed = args instanceof Uint8Array ? { args } : { args: NO_BYTES, argsReference: args };
-    this.#calls.push({ ...call, ...placed, inputs, sequence, task, context });
+    this.#push({ ...call, ...placed, inputs, sequence, task, context });
   }
 
   /** @param isAlone see Batch */
@@ -101,6 +113,21 @@ export class BatchBuilder {
       calls: this.#calls,
       isAlone,
     };
+  }
+
+  /** @throws NotEncodableError for a call that would make the message too long: it would be refused at the other end, and sent again, for ever */
+  #push(call: BatchCall): void {
+    const sizeBytes = inlineBytesOf(call);
+    if (sizeBytes > MOST_CALL_BYTES) {
+      throw new NotEncodableError(
+        "arguments",
+        `${call.inputs.length} values of ${sizeBytes} bytes together`,
+        `One call takes at most ${MOST_CALL_BYTES} bytes in values of up to ${INLINE_LIMIT_BYTES} bytes each: let several ` +
+          "tasks take a part of them each, and one what these return.",
+      );
+    }
+    this.#sizeBytes += sizeBytes;
+    this.#calls.push(call);
   }
 
   #place(owner: object, bytes: Uint8Array, user: ValueUser | undefined, isHeld: boolean): CallValue {
@@ -117,12 +144,11 @@ export class BatchBuilder {
    * What stands for an input: the call of the batch whose value it will be; where it is kept; or its value as bytes. One that
    * came from a worker is passed on as it came, without being decoded.
    */
-  #inputOf(input: unknown, upstream: readonly Upstream[], user: ValueUser | undefined): CallInput {
+  #inputOf(input: unknown, above: ReadonlyMap<object, number>, user: ValueUser | undefined): CallInput {
     if (input instanceof WholeInput) return this.#place(input, input.encoded(inSharedMemory), user, true);
     if (!(input instanceof TaskFuture)) throw new DecodeError("a future among the inputs", typeof input);
-    const call: object = input.run;
-    const above = upstream.find((one) => one.call === call);
-    if (above !== undefined) return above.sequence;
+    const sequence = above.get(input.run);
+    if (sequence !== undefined) return sequence;
     const raw = input.run.rawInput();
     if (raw instanceof DistantValue && this.#values?.forwards(raw)) return this.#values.need(raw.kept, user);
     const encoded = raw instanceof DistantValue ? raw.encoded : raw;
@@ -166,6 +192,36 @@ const NO_BYTES = new Uint8Array();
 interface Upstream {
   readonly sequence: number;
   readonly call: Call;
+}
+
+const NOTHING_ABOVE: ReadonlyMap<object, number> = new Map();
+
+/** By the call: of a sum of a million values, each is looked for here. */
+function sequences(upstream: readonly Upstream[]): ReadonlyMap<object, number> {
+  return new Map(upstream.map(({ call, sequence }) => [call, sequence]));
+}
+
+function without(all: Iterable<number>, others: ReadonlySet<CallInput>): readonly number[] {
+  return [...all].filter((one) => !others.has(one));
+}
+
+/** At most, in MessagePack: a number, or what is before the bytes of a value; a reference; and the numbers of a call. */
+const FRAME_BYTES = 9;
+const REFERENCE_BYTES = 100;
+const CALL_BYTES = 64;
+
+function inlineBytesOf({ name, args, argsReference, inputs, after }: BatchCall): number {
+  // A character takes three bytes at most.
+  let bytes = CALL_BYTES + 3 * name.length + FRAME_BYTES * after.length + inlineBytes(argsReference ?? args);
+  for (const input of inputs) bytes += inlineBytes(input);
+  return bytes;
+}
+
+/** What is above the limit goes beside the message. */
+function inlineBytes(input: CallInput): number {
+  if (typeof input === "number") return FRAME_BYTES;
+  if (!(input instanceof Uint8Array)) return REFERENCE_BYTES;
+  return FRAME_BYTES + (input.length > INLINE_LIMIT_BYTES ? 0 : input.length);
 }
 
 const references = new WeakMap<TaskDefinition, TaskReference>();

@@ -43,7 +43,7 @@ export class BatchChoice {
     return growBatch<Entry>(seeds, {
       ...capacity,
       dependentsOf: (entry) => entry.dependents,
-      waitsFor: (entry) => (entry.priority === priority ? entry.unfinished()?.length : undefined),
+      waitsFor: (entry) => (entry.priority === priority ? entry.waitsFor : undefined),
       costMs: (entry) => this.costMs(entry),
     });
   }

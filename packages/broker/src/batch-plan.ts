@@ -40,6 +40,13 @@ const TOGETHER_MS_PER_THREAD = 3;
 const MOST_CALLS = 1000;
 
 /**
+ * A batch that has so many bytes takes no further call. It is one message, which Redis and three processes have in memory, and handle at
+ * one go: 4 MiB keep each of them for some milliseconds, beside which the 0.5 ms of one batch more vanish. A thousand calls
+ * of 4 kB fit in.
+ */
+export const MOST_BATCH_BYTES = 4 * 1024 * 1024;
+
+/**
  * How many calls, from the front of the backlog, the next batch takes; 0 when the window is full or nothing waits.
  * Ready calls are spread over all workers; a long call travels alone.
  */

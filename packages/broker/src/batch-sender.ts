@@ -1,5 +1,6 @@
 import { BatchBuilder } from "./batch-builder.ts";
 import type { BatchChoice } from "./batch-choice.ts";
+import { MOST_BATCH_BYTES } from "./batch-plan.ts";
 import type { Capacity, RunnerLink } from "./broker.ts";
 import type { Entry } from "./entries.ts";
 import { HandBackWatch } from "./hand-back-watch.ts";
@@ -94,16 +95,26 @@ export class BatchSender {
     this.flush();
   };
 
+  /** In one batch; or, of more bytes than one should have, in several. */
   #send(entries: readonly Entry[], isAlone = false): void {
+    for (let next = 0; next < entries.length; ) next = this.#sendBatch(entries, next, isAlone);
+  }
+
+  /** @returns the place of the first call that finds no room */
+  #sendBatch(entries: readonly Entry[], from: number, isAlone: boolean): number {
     const batchId = `${this.#link.runnerId}.${this.#nextBatch++}`;
     const builder = new BatchBuilder(batchId, this.#link.runnerId, this.#values);
     const sent: Entry[] = [];
-    for (const entry of entries) {
+    let next = from;
+    while (next < entries.length && builder.sizeBytes < MOST_BATCH_BYTES) {
+      const entry = entries[next++] as Entry;
       if (entry.isCancelled) continue; // It has settled, or is just about to.
-      const above = entry.unfinished() ?? NONE;
-      if (above.some(({ batchId: its }) => its !== batchId)) continue; // What it waits for could not be sent.
+      const above = entry.unfinished();
+      // What it waits for could not be sent, is in a batch before, or has ended otherwise than was counted on: it is submitted when
+      // it can start.
+      if (above === undefined || above.some(({ batchId: its }) => its !== batchId)) continue;
       try {
-        entry.addTo(builder);
+        entry.addTo(builder, above);
       } catch (error) {
         // Its arguments cannot travel, or its module has no place in the project: that is this call's failure alone.
         // Later, since a runner never settles a call within its submit.
@@ -115,10 +126,10 @@ export class BatchSender {
       entry.costMs = this.#choice.costMs(entry);
       sent.push(entry);
     }
-    if (sent.length === 0) return;
-    this.#outstanding.add(batchId, sent, performance.now());
-    this.#link.send(builder.batch(isAlone));
+    if (sent.length > 0) {
+      this.#outstanding.add(batchId, sent, performance.now());
+      this.#link.send(builder.batch(isAlone));
+    }
+    return next;
   }
 }
-
-const NONE: readonly Entry[] = [];

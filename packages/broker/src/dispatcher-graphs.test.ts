@@ -1,4 +1,4 @@
-import { TaskFuture } from "@millrace/core";
+import { type Outcome, TaskFuture } from "@millrace/core";
 import type { TaskDefinition } from "@millrace/core/internal";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { TestCall, taskOf } from "../testing/calls.ts";
@@ -118,6 +118,20 @@ describe("a call that waits for others", () => {
     expect(second.outcomes).toEqual([]);
   });
 
+  test("stays out of a batch while something that has returned is not final: its result is being kept", async () => {
+    broker.hasWorkers(1, 2);
+    const [kept, failing] = [make(), make()];
+    const sum = make(kept, failing);
+    const batch = await broker.sends(1);
+    broker.reports(batch, [
+      outcome(sequenceIn(batch, kept), "returned", 1),
+      outcome(sequenceIn(batch, failing), "threw", new Error("once")),
+      outcome(sequenceIn(batch, sum), "unstarted", undefined),
+    ]);
+    dispatcher.submit(failing);
+    expect(numbersIn(await broker.sends(2))).toEqual([failing.number]);
+  });
+
   test("stays out of a batch of another priority", async () => {
     broker.hasWorkers(1, 2);
     const first = make();
@@ -148,6 +162,46 @@ describe("a call that waits for others", () => {
     expect((await first.settled).type).toBe("crashed");
     expect(second.outcomes).toEqual([]);
     expect(broker.released).toEqual(broker.sent.map(({ id }) => id));
+  });
+});
+
+describe("a call that waits for more calls than a batch holds", () => {
+  let looks = 0;
+
+  /** Its run is final when it has settled, and counts how often somebody looks. */
+  class WatchedCall extends TestCall {
+    override isFinal(): boolean {
+      looks++;
+      return super.isFinal();
+    }
+
+    override settle(outcome: Outcome): void {
+      this.isDone = true;
+      super.settle(outcome);
+    }
+  }
+
+  /** Has so many calls done, and foresees the sum of them. @returns looks at them, for each */
+  async function looksForSumOf(width: number): Promise<number> {
+    looks = 0;
+    const parts = Array.from({ length: width }, () => new WatchedCall(task));
+    for (const part of parts) dispatcher.submit(part);
+    make(...parts);
+    for (let done = 0; done < width; ) {
+      const batches = broker.released.length + 1;
+      await broker.sends(batches);
+      const batch = broker.sent[batches - 1]!;
+      broker.returns(batch, 1, 0.01);
+      done += batch.calls.length;
+    }
+    return looks / width;
+  }
+
+  test("costs each of those the same, however many they are", async () => {
+    broker.hasWorkers(2, 4);
+    const few = await looksForSumOf(2000);
+    expect(few).toBeGreaterThanOrEqual(1);
+    expect(await looksForSumOf(20_000)).toBeLessThanOrEqual(few);
   });
 });
 

@@ -147,6 +147,7 @@ export class Dispatcher {
       unfinished.push(run.ticket);
     }
     const entry = new LocalEntry(this, this.#nextSequence++, call, upstream);
+    entry.unreturned = unfinished.length;
     call.ticket = entry;
     for (const above of unfinished) {
       above.dependents ??= [];

@@ -50,8 +50,8 @@ export abstract class Entry implements ValueUser {
   abstract get priority(): number;
   /** Of the run that made the call. */
   abstract get services(): RunServices;
-  /** @throws when the call cannot travel */
-  abstract addTo(builder: BatchBuilder): void;
+  /** @param above what it waits for, which the batch has already. @throws when the call cannot travel */
+  abstract addTo(builder: BatchBuilder, above: readonly LocalEntry[]): void;
   abstract settleRaw(outcome: RawOutcome): void;
   abstract settle(outcome: Outcome): void;
 
@@ -70,11 +70,17 @@ export abstract class Entry implements ValueUser {
   }
 
   /**
-   * Of a foreseen call, the calls that have not ended and that it waits for; undefined when it will not run, or cannot go
-   * along with them, and of any other call.
+   * How many calls a foreseen call waits for that have not returned; undefined when it cannot go along, whatever these do, and of
+   * any other call. It is counted, and not looked for: a sum of N calls is asked with each of their batches, and walking its
+   * inputs each time was 42 looks per call at N = 40,000, and twice as many at twice that.
    */
-  unfinished(): LocalEntry[] | undefined {
+  get waitsFor(): number | undefined {
     return undefined;
+  }
+
+  /** The calls that it waits for and that have not ended; undefined when it will not run, or cannot go along with them. */
+  unfinished(): readonly LocalEntry[] | undefined {
+    return NONE;
   }
 }
 
@@ -100,6 +106,8 @@ export class LocalEntry extends Entry {
   isSubmitted: boolean;
   /** What a foreseen call waits for. */
   readonly upstream: readonly UpstreamRun[];
+  /** How many of those are calls that have not returned. */
+  unreturned = 0;
   /** How it ended, when its run does not know yet that it could start. */
   early: Outcome | undefined;
 
@@ -131,9 +139,13 @@ export class LocalEntry extends Entry {
     return !this.isSubmitted && !this.isCancelled;
   }
 
-  override unfinished(): LocalEntry[] | undefined {
-    if (this.isSubmitted || this.isSettled || this.isCancelled || this.batchId !== undefined)
-      return undefined;
+  override get waitsFor(): number | undefined {
+    const isOver = this.isSubmitted || this.isSettled || this.isCancelled;
+    return isOver || this.batchId !== undefined ? undefined : this.unreturned;
+  }
+
+  override unfinished(): readonly LocalEntry[] | undefined {
+    if (this.isSubmitted) return NONE;
     const unfinished: LocalEntry[] = [];
     for (const run of this.upstream) {
       if (run.isFinal()) {
@@ -144,8 +156,8 @@ export class LocalEntry extends Entry {
     return unfinished;
   }
 
-  addTo(builder: BatchBuilder): void {
-    builder.add(this.sequence, this.call, this.unfinished() ?? NONE, this);
+  addTo(builder: BatchBuilder, above: readonly LocalEntry[]): void {
+    builder.add(this.sequence, this.call, above, this);
   }
 
   settleRaw(outcome: RawOutcome): void {
@@ -166,6 +178,7 @@ export class LocalEntry extends Entry {
   deliver(outcome: Outcome): void {
     if (outcome.type === "returned") {
       this.call.ticket = undefined; // The run may be kept for long.
+      for (const dependent of this.dependents ?? NONE) dependent.unreturned--;
       if (outcome.value instanceof StoredValue) outcome.value.kept.source = producerOf(this);
     }
     this.call.settle(outcome);

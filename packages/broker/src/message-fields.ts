@@ -5,8 +5,8 @@ import { rules, unpackMessage } from "@millrace/core/internal";
 export const WIRE_VERSION = 5;
 
 /**
- * The longest message that is read. A batch has at most 1,000 calls, and values above 64 KiB travel beside it, so that one of 100 MB
- * takes calls with many inputs each; V8 and Redis end at 512 MB.
+ * The longest message that is read. Values above 64 KiB travel beside it, and a batch of many calls ends at 4 MiB (batch-plan.ts), so
+ * that a longer one takes a call with thousands of inputs; V8 and Redis end at 512 MB.
  */
 export const MOST_MESSAGE_BYTES = 256 * 1024 * 1024;
 

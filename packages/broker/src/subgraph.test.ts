@@ -52,6 +52,9 @@ const fft = (count: number, width: number) =>
 const allToAll = (count: number, width: number) => levels(count, width, () => [...Array(width).keys()]);
 
 const allOf = (graph: Graph) => [...graph.keys()];
+const upTo = (count: number) => [...Array(count).keys()];
+/** What each of so many calls takes: 0.1 ms, and one of them 500 ms. */
+const longAt = (place: number, count: number) => upTo(count).map((node) => (node === place ? 500 : 0.1));
 
 describe("a batch takes along", () => {
   test.each<[string, Case, readonly number[]]>([
@@ -80,6 +83,55 @@ describe("a batch takes along", () => {
       "a long call among short ones, and what follows it",
       { graph: chain(3), workers: 4, ms: [0.1, 500, 0.1] },
       [0, 1, 2],
+    ],
+    // With several workers, whose levels may be worth spreading: 8 ms are for one of two threads.
+    ["a wide stencil of short calls", { graph: stencil(6, 8), workers: 2, ms: 0.1 }, allOf(stencil(6, 8))],
+    ["its first level when they are long", { graph: stencil(6, 8), workers: 2, ms: 10 }, upTo(8)],
+    ["a narrow one, whose levels it has threads for", { graph: stencil(6, 2), workers: 3, ms: 10 }, upTo(12)],
+    [
+      "what half a stencil decides, level by level",
+      { graph: stencil(4, 8), workers: 3, ms: 0.1, seeds: upTo(4) },
+      [0, 1, 2, 3, 8, 9, 10, 16, 17, 24],
+    ],
+    [
+      "nothing of that when it is long",
+      { graph: stencil(4, 8), workers: 3, ms: 10, seeds: upTo(4) },
+      [0, 1, 2, 3],
+    ],
+    ["an fft of short calls", { graph: fft(4, 8), workers: 4, ms: 0.1 }, allOf(fft(4, 8))],
+    ["its first level when they are long", { graph: fft(4, 8), workers: 4, ms: 10 }, upTo(8)],
+    [
+      "half an fft, until it needs the other half",
+      { graph: fft(4, 8), workers: 2, ms: 0.1, seeds: upTo(4) },
+      [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19],
+    ],
+    ["nothing of that when it is long", { graph: fft(4, 8), workers: 2, ms: 10, seeds: upTo(4) }, upTo(4)],
+    ["all-to-all of short calls", { graph: allToAll(5, 6), workers: 3, ms: 0.1 }, allOf(allToAll(5, 6))],
+    ["its first level when they are long", { graph: allToAll(5, 6), workers: 3, ms: 10 }, upTo(6)],
+    [
+      "no more than its own half of it",
+      { graph: allToAll(5, 6), workers: 3, ms: 0.1, seeds: upTo(3) },
+      upTo(3),
+    ],
+    [
+      "the short calls of a level, and leaves behind a long one that would hold them back",
+      { graph: fanOut(20), workers: 2, ms: longAt(7, 21) },
+      upTo(21).filter((node) => node !== 7),
+    ],
+    [
+      "with them what waits for them, and not what waits for the long one",
+      { graph: [...fanOut(20), [1, 2], [6, 7]], workers: 2, ms: longAt(7, 23) },
+      upTo(22).filter((node) => node !== 7),
+    ],
+    [
+      "a level with a call that is not that long, as a whole",
+      { graph: fanOut(3), workers: 2, ms: [0.1, 5, 0.1, 0.1] },
+      upTo(4),
+    ],
+    [
+      "neither the long one nor the others, when these are worth spreading themselves",
+      { graph: fanOut(100), workers: 2, ms: longAt(7, 101) },
+      [0],
     ],
     ["each call behind what it waits for", { graph: [[], [0, 3], [1], [0]] }, [0, 3, 1, 2]],
   ])("%s", (_, given, expected) => {
