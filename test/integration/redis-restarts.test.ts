@@ -1,4 +1,5 @@
 /** Redis is killed in mid-flow and comes back, with its data or without: every flow ends with the right answer. */
+import { setTimeout as delay } from "node:timers/promises";
 import { DistributedTaskRunner, flow, LocalCluster, unmapped } from "millrace";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import * as nesting from "../fixtures/nesting-tasks.ts";
@@ -13,6 +14,9 @@ import { until } from "../support/until.ts";
 vi.setConfig({ testTimeout: 30_000 });
 keepLogs();
 afterEach(killPrograms);
+
+/** A heartbeat counts for 5 s, and who holds batches is looked at every second. */
+const HEARTBEAT_AND_MORE_MS = 8_000;
 
 const NAMES = ["a", "b", "c", "d", "e", "f"];
 
@@ -106,6 +110,22 @@ test("one that is full refuses what it is sent, and everything ends when it has 
     return [(await held).name, await more.results()];
   });
   expect(await run()).toEqual(["a", [1, 2, 3]]);
+});
+
+test("one that is full for longer than a heartbeat lasts takes no worker for dead", async () => {
+  await using redis = await RestartableRedis.start();
+  await using gate = await Gate.make();
+  await startWorker("long-full", "--redis", redis.url, "--threads", "1");
+  const taskRunner = new DistributedTaskRunner({ redis: redis.url, namespace: "long-full" });
+  const run = flow({ name: "long-full", taskRunner }, () => tasks.hold(gate.directory, "a")).start();
+  const [start] = await gate.waitFor("the call runs", (starts) => starts.length === 1);
+  await gate.forgetStarts();
+  await redis.setMemoryLimit("1mb"); // It has more already.
+  await delay(HEARTBEAT_AND_MORE_MS);
+  await redis.setMemoryLimit("0");
+  await gate.open();
+  expect(await run.result()).toEqual(start);
+  expect(await gate.started()).toEqual([]);
 });
 
 test("the private one of a local cluster that is killed is started again", async () => {

@@ -1,0 +1,76 @@
+/** A Redis whose memory is full refuses what needs more of it. Nobody is to be taken for dead for that, and nothing is lost. */
+import { Redis } from "ioredis";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../../test/support/leaks.ts";
+import { RestartableRedis } from "../../../test/support/restartable-redis.ts";
+import { until } from "../../../test/support/until.ts";
+import { TestRunner, TestWorker } from "../testing/parties.ts";
+import { BullMqBroker } from "./bullmq-broker.ts";
+import { keysOf } from "./keys.ts";
+
+const NAMESPACE = "full";
+
+let resources: ResourceSnapshot;
+const cleanups: (() => unknown)[] = [];
+
+beforeEach(async () => {
+  resources = await snapshotResources();
+});
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  await expectReleased(resources);
+});
+
+async function setUp() {
+  const server = await RestartableRedis.start();
+  cleanups.push(() => server[Symbol.asyncDispose]());
+  const broker = await BullMqBroker.connect({ redisUrl: server.url, namespace: NAMESPACE });
+  cleanups.push(() => broker.close());
+  const runner = await TestRunner.join(broker);
+  cleanups.push(() => runner.link.close());
+  const worker = await TestWorker.join(broker);
+  cleanups.push(() => worker.link.close());
+  return {
+    ...{ server, runner, worker },
+    fill: () => server.setMemoryLimit("1mb"), // It has more already.
+    makeRoom: () => server.setMemoryLimit("0"),
+  };
+}
+
+test("a Redis that is full lets everything last whose owner lives", async () => {
+  const { server, runner, worker, fill } = await setUp();
+  const redis = new Redis(server.url);
+  cleanups.push(() => redis.quit());
+  const batch = runner.send();
+  await worker.take();
+  await fill();
+  const keys = keysOf(NAMESPACE);
+  const { runnerId } = runner.link;
+  const { workerId } = worker;
+  const names = [
+    ...[
+      keys.worker(workerId),
+      keys.workers("default"),
+      keys.inbox(workerId),
+      keys.lease("default", batch.id),
+    ],
+    ...[keys.runnerLease(runnerId), keys.replies(runnerId)],
+  ];
+  // What only runs out never lasts longer than a moment ago.
+  const lasts = new Map<string, number>();
+  const renewed = new Set<string>();
+  await until(
+    "each is renewed",
+    async () => {
+      for (const name of names) {
+        const now = await redis.pttl(name);
+        if (now > (lasts.get(name) ?? Number.POSITIVE_INFINITY)) renewed.add(name);
+        lasts.set(name, now);
+      }
+      return renewed.size === names.length;
+    },
+    15_000,
+  );
+  expect(runner.lost).toEqual([]);
+});
