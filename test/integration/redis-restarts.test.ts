@@ -1,4 +1,5 @@
 /** Redis is killed in mid-flow and comes back, with its data or without: every flow ends with the right answer. */
+import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { DistributedTaskRunner, flow, LocalCluster, unmapped } from "millrace";
 import { afterEach, describe, expect, test, vi } from "vitest";
@@ -126,6 +127,23 @@ test("one that is full for longer than a heartbeat lasts takes no worker for dea
   await gate.open();
   expect(await run.result()).toEqual(start);
   expect(await gate.started()).toEqual([]);
+});
+
+test("one that refuses a call for longer than a batch may be missing has it started once", async () => {
+  await using redis = await RestartableRedis.start();
+  await using gate = await Gate.make();
+  await startWorker("refused", "--redis", redis.url, "--threads", "1");
+  const taskRunner = new DistributedTaskRunner({ redis: redis.url, namespace: "refused" });
+  const run = flow({ name: "refused", taskRunner }, async () => {
+    await redis.setMemoryLimit("1mb"); // It has more already.
+    const call = tasks.holdOnce.submit(gate.directory, 100);
+    await redis.hasRefused(40); // Among them the call, every 200 ms.
+    await redis.setMemoryLimit("0");
+    await call;
+    await tasks.add(1, 1); // Behind all that was put into the queue before.
+  });
+  await run();
+  expect(await readFile(gate.path("journal"), "utf8")).toBe("x");
 });
 
 test("the private one of a local cluster that is killed is started again", async () => {

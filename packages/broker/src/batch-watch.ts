@@ -11,6 +11,8 @@ export interface BatchWatchOptions {
   readonly queue: string;
   readonly registry: WorkerRegistry;
   readonly onCapacity: (capacity: Capacity) => void;
+  /** Is the batch still being put into the queue? Then it is not to be found there. */
+  readonly isOnItsWay: (batchId: string) => boolean;
   /** The batch will not be finished by whoever had it. It is watched no longer. */
   readonly onLost: (lost: LostBatch) => Promise<void>;
 }
@@ -103,7 +105,8 @@ export class BatchWatch {
   }
 
   #evidence(): Promise<BatchEvidence[]> {
-    return Promise.all([...this.#watched].map((batchId) => this.#evidenceOf(batchId)));
+    const there = [...this.#watched].filter((batchId) => !this.#options.isOnItsWay(batchId));
+    return Promise.all(there.map((batchId) => this.#evidenceOf(batchId)));
   }
 
   async #evidenceOf(batchId: string): Promise<BatchEvidence> {

@@ -74,3 +74,31 @@ test("a Redis that is full lets everything last whose owner lives", async () => 
   );
   expect(runner.lost).toEqual([]);
 });
+
+test("a batch that is refused is not lost meanwhile, and is put into the queue once", async () => {
+  const { server, runner, worker, fill, makeRoom } = await setUp();
+  await fill();
+  const batch = runner.send();
+  // It is tried every 200 ms. What is not in the queue for 500 ms counts as lost.
+  await server.hasRefused(20);
+  expect(runner.lost).toEqual([]);
+  await makeRoom();
+  expect((await worker.serveOne()).id).toBe(batch.id);
+  await runner.until(() => runner.reports.length > 0);
+});
+
+test("a batch that is refused and was let go is not put into the queue", async () => {
+  const { server, runner, fill, makeRoom } = await setUp();
+  const redis = new Redis(server.url);
+  cleanups.push(() => redis.quit());
+  await fill();
+  const { id } = runner.send();
+  await server.hasRefused(3);
+  runner.link.release(id);
+  await makeRoom();
+  await until("it is no longer on its way", async () => {
+    const found = await runner.link.locate([id]);
+    return "places" in found && !found.places.has(id);
+  });
+  expect(await redis.exists(keysOf(NAMESPACE).job("default", id))).toBe(0);
+});

@@ -48,6 +48,8 @@ export class BullMqRunner implements RunnerLink {
   readonly #outage: RedisOutage;
   readonly #batches: OutgoingBatches;
   readonly #workers: WorkerPost;
+  /** The batches whose calls somebody waits for. What is on the way for another goes no further. */
+  readonly #wanted = new Set<string>();
   #entry: RunnerEntry | undefined;
   #entryRenewal: NodeJS.Timeout | undefined;
   #replies!: StreamReader;
@@ -88,8 +90,9 @@ export class BullMqRunner implements RunnerLink {
         queue: queueName,
         registry,
         onCapacity: (capacity) => handlers.onCapacity(capacity),
+        isOnItsWay: (batchId) => runner.#batches.isOnItsWay(batchId),
         onLost: async (lost) => {
-          await runner.#batches.remove(lost.batchId);
+          await runner.#takeBack(lost.batchId);
           runner.#lost(lost);
         },
       });
@@ -122,6 +125,7 @@ export class BullMqRunner implements RunnerLink {
     const { patienceMs } = group;
     this.#batches = new OutgoingBatches({
       ...{ redis, keys, queue, seal, patienceMs, values: this.values },
+      isWanted: (batchId) => this.#wanted.has(batchId),
       onAdd: (batchId) => this.#watch.add(batchId), // From now on it must be somewhere.
       onRefused: (batchId, { message }) => {
         this.giveUp(group.unavailable(`a refusal: ${message}`));
@@ -141,11 +145,13 @@ export class BullMqRunner implements RunnerLink {
   }
 
   send(batch: Batch): void {
+    this.#wanted.add(batch.id);
     // The values that it refers to are there before it is.
     this.#batches.add(batch.id, encodeBatch(batch), this.values.written);
   }
 
   release(batchId: string): void {
+    this.#wanted.delete(batchId);
     this.#watch.remove(batchId);
     this.#batches.release(batchId);
   }
@@ -242,17 +248,25 @@ export class BullMqRunner implements RunnerLink {
     if (!this.#isOpen) return; // It joins only now, and has sent nothing.
     const reason = "Redis was restarted, or has lost its data.";
     for (const batchId of [...this.#watch.batches]) {
-      await this.#batches.remove(batchId).catch(ignore);
+      await this.#takeBack(batchId).catch(ignore);
       this.#lost({ batchId, reason, hasWorkerDied: false });
     }
   }
 
+  /** Its calls are about to be sent again in another batch. */
+  #takeBack(batchId: string): Promise<void> {
+    this.#wanted.delete(batchId); // First: it may be on its way into the queue.
+    return this.#batches.remove(batchId);
+  }
+
   /** Redis has been away, or has refused what was sent, for too long. */
   giveUp(error: Error): void {
+    this.#wanted.clear();
     if (!this.#isClosed) this.#handlers.onUnavailable(error);
   }
 
   #lost(lost: LostBatch): void {
+    this.#wanted.delete(lost.batchId);
     if (this.#watch.remove(lost.batchId) && !this.#isClosed) this.#handlers.onLost(lost);
   }
 }
