@@ -146,6 +146,20 @@ test("one that refuses a call for longer than a batch may be missing has it star
   expect(await readFile(gate.path("journal"), "utf8")).toBe("x");
 });
 
+test("one that is full has a cancellation wait, and the call ends when it has room again", async () => {
+  await using redis = await RestartableRedis.start();
+  await using gate = await Gate.make();
+  await startWorker("cancelled", "--redis", redis.url, "--threads", "1");
+  const taskRunner = new DistributedTaskRunner({ redis: redis.url, namespace: "cancelled" });
+  const run = flow({ name: "cancelled", taskRunner }, () => tasks.hold(gate.directory, "a")).start();
+  await gate.waitFor("the call runs", (starts) => starts.length === 1);
+  await redis.setMemoryLimit("1mb"); // It has more already.
+  const cancelled = run.cancel();
+  await redis.hasRefused(10); // Among them the cancellation, every 200 ms.
+  await redis.setMemoryLimit("0");
+  expect((await cancelled).type).toBe("CANCELLED");
+});
+
 test("the private one of a local cluster that is killed is started again", async () => {
   await using gate = await Gate.make();
   const program = start(process.execPath, [

@@ -5,6 +5,7 @@ import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../
 import { RestartableRedis } from "../../../test/support/restartable-redis.ts";
 import { until } from "../../../test/support/until.ts";
 import { TestRunner, TestWorker } from "../testing/parties.ts";
+import { ALL_BYTES } from "../testing/samples.ts";
 import { BullMqBroker } from "./bullmq-broker.ts";
 import { keysOf } from "./keys.ts";
 
@@ -22,10 +23,11 @@ afterEach(async () => {
   await expectReleased(resources);
 });
 
-async function setUp() {
+/** @param patienceSeconds how long what is refused may keep others waiting */
+async function setUp(patienceSeconds?: number) {
   const server = await RestartableRedis.start();
   cleanups.push(() => server[Symbol.asyncDispose]());
-  const broker = await BullMqBroker.connect({ redisUrl: server.url, namespace: NAMESPACE });
+  const broker = await BullMqBroker.connect({ redisUrl: server.url, namespace: NAMESPACE, patienceSeconds });
   cleanups.push(() => broker.close());
   const runner = await TestRunner.join(broker);
   cleanups.push(() => runner.link.close());
@@ -101,4 +103,31 @@ test("a batch that is refused and was let go is not put into the queue", async (
     return "places" in found && !found.places.has(id);
   });
   expect(await redis.exists(keysOf(NAMESPACE).job("default", id))).toBe(0);
+});
+
+test("what a full Redis refuses to tell a worker reaches it when there is room, once, however late", async () => {
+  const { server, runner, worker, fill, makeRoom } = await setUp(0.1);
+  const batch = runner.send();
+  await worker.take();
+  await fill();
+  runner.cancel(batch.id, 0);
+  runner.link.answer(worker.workerId, { batchId: batch.id, sequence: 0, id: 1, body: ALL_BYTES });
+  await server.hasRefused(10); // Both, every 200 ms.
+  await makeRoom();
+  await worker.until(() => worker.cancelled.length > 0 && worker.answers.length > 0);
+  expect(worker.cancelled).toEqual([{ batchId: batch.id, sequences: [0] }]);
+  expect(worker.answers).toHaveLength(1);
+});
+
+test("what is said to a worker that makes its inbox anew reaches it", async () => {
+  const { server, runner, worker } = await setUp();
+  const redis = new Redis(server.url);
+  cleanups.push(() => redis.quit());
+  const batch = runner.send();
+  await worker.take();
+  // As after a restart without the latest data: it will be noticed.
+  await redis.del(keysOf(NAMESPACE).inbox(worker.workerId));
+  runner.cancel(batch.id, 0);
+  await worker.until(() => worker.cancelled.length > 0);
+  expect(worker.cancelled).toEqual([{ batchId: batch.id, sequences: [0] }]);
 });

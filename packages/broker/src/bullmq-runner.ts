@@ -123,9 +123,10 @@ export class BullMqRunner implements RunnerLink {
     this.#outage = new RedisOutage(redis);
     this.values = new RedisValues(redis, keys, seal);
     const { patienceMs } = group;
+    const isWanted = (batchId: string) => this.#wanted.has(batchId);
     this.#batches = new OutgoingBatches({
       ...{ redis, keys, queue, seal, patienceMs, values: this.values },
-      isWanted: (batchId) => this.#wanted.has(batchId),
+      isWanted,
       onAdd: (batchId) => this.#watch.add(batchId), // From now on it must be somewhere.
       onRefused: (batchId, { message }) => {
         this.giveUp(group.unavailable(`a refusal: ${message}`));
@@ -133,7 +134,7 @@ export class BullMqRunner implements RunnerLink {
         this.#lost({ batchId, reason, hasWorkerDied: false });
       },
     });
-    this.#workers = new WorkerPost({ redis, keys, queueName: queue.name, seal, patienceMs });
+    this.#workers = new WorkerPost({ redis, keys, queueName: queue.name, seal, isWanted });
   }
 
   /** Says of this runner what `millrace status` shows, and how many calls it has: again and again, since they come later. */
@@ -157,11 +158,11 @@ export class BullMqRunner implements RunnerLink {
   }
 
   cancel(batchId: string, sequences: readonly number[]): void {
-    void this.#cancel(batchId, sequences).catch(ignore); // Redis is away: the calls end when they end.
+    void this.#cancel(batchId, sequences).catch(ignore); // The connection is closed.
   }
 
   handBack(batchId: string): void {
-    void this.#workers.tellHolder(batchId, { type: "hand-back", batchId }).catch(ignore);
+    void this.#workers.handBack(batchId).catch(ignore); // Redis is away, or full: its calls stay where they are.
   }
 
   answer(workerId: string, answer: CallAnswer): void {
@@ -170,8 +171,7 @@ export class BullMqRunner implements RunnerLink {
 
   /** A batch that waits is taken out of the queue; else whoever holds the lease is told. Nobody holds one that is finished. */
   async #cancel(batchId: string, sequences: readonly number[]): Promise<void> {
-    if (!(await this.#batches.withdraw(batchId)))
-      await this.#workers.tellHolder(batchId, { type: "cancel", batchId, sequences });
+    if (!(await this.#batches.withdraw(batchId))) await this.#workers.cancel(batchId, sequences);
     else if (this.#watch.remove(batchId) && !this.#isClosed) this.#handlers.onWithdrawn(batchId);
   }
 
@@ -210,7 +210,7 @@ export class BullMqRunner implements RunnerLink {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#group.remove(this);
-    this.#workers.close();
+    this.#wanted.clear();
     this.#watch.close();
     this.#outage.stop();
     clearInterval(this.#entryRenewal);

@@ -57,11 +57,13 @@ export class OutgoingBatches {
 
   /** Takes a batch out of the queue, when no worker has it. Resolves to whether that was so. */
   async withdraw(batchId: string): Promise<boolean> {
-    const { redis, keys, queue } = this.#options;
+    const { redis, keys, queue, isWanted } = this.#options;
     await Promise.all(this.#adding.values()); // It may be on its way into the queue.
     // Whoever takes the id out of this list has the batch. (BullMQ's remove() does not tell a waiting job from a finished one.)
-    const isOurs = (await redis.lrem(keys.waiting(queue.name), 1, batchId)) === 1;
-    if (isOurs) await queue.remove(batchId);
+    const take = async () =>
+      isWanted(batchId) && (await redis.lrem(keys.waiting(queue.name), 1, batchId)) === 1;
+    const isOurs = await untilAccepted(redis, take);
+    if (isOurs) await untilAccepted(redis, () => queue.remove(batchId)); // Now nobody else does.
     return isOurs;
   }
 
