@@ -1,11 +1,14 @@
-/** A Redis whose memory is full refuses what needs more of it. Nobody is to be taken for dead for that, and nothing is lost. */
+/**
+ * A Redis whose memory is full refuses what needs more of it, one that lacks a disk or a replica whatever writes. Nobody is to be
+ * taken for dead for that, and nothing is lost.
+ */
 import { Redis } from "ioredis";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../../test/support/leaks.ts";
 import { RestartableRedis } from "../../../test/support/restartable-redis.ts";
 import { until } from "../../../test/support/until.ts";
 import { TestRunner, TestWorker } from "../testing/parties.ts";
-import { ALL_BYTES } from "../testing/samples.ts";
+import { ALL_BYTES, sampleReport } from "../testing/samples.ts";
 import { BullMqBroker } from "./bullmq-broker.ts";
 import { keysOf } from "./keys.ts";
 
@@ -74,6 +77,32 @@ test("a Redis that is full lets everything last whose owner lives", async () => 
     },
     15_000,
   );
+  expect(runner.lost).toEqual([]);
+});
+
+test("a Redis that refused every write takes nobody for dead when it takes them again", async () => {
+  const { server, runner, worker } = await setUp();
+  const redis = new Redis(server.url);
+  cleanups.push(() => redis.quit());
+  const keys = keysOf(NAMESPACE);
+  const batch = runner.send();
+  const delivery = await worker.take();
+  await redis.config("SET", "min-replicas-to-write", "1"); // It has none.
+  await until(
+    "the heartbeat has ended",
+    async () => (await redis.exists(keys.worker(worker.workerId))) === 0,
+  );
+  await until("the runner has seen it", async () => {
+    const refused = await redis.info("commandstats");
+    return /cmdstat_srem:.*rejected_calls=[1-9]/.test(refused);
+  });
+  await redis.config("SET", "min-replicas-to-write", "0");
+  // The runner looks at once, before the worker has spoken again.
+  await redis.publish(keys.workerNews("default"), "");
+  await until("it has", async () => (await redis.exists(keys.worker(worker.workerId))) === 1);
+  delivery.report(sampleReport(batch.id));
+  delivery.finish();
+  await runner.until(() => runner.reports.length > 0);
   expect(runner.lost).toEqual([]);
 });
 
