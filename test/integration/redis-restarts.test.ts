@@ -1,4 +1,6 @@
 /** Redis is killed in mid-flow and comes back, with its data or without: every flow ends with the right answer. */
+import { readFile } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
 import { DistributedTaskRunner, flow, LocalCluster, unmapped } from "millrace";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import * as nesting from "../fixtures/nesting-tasks.ts";
@@ -13,6 +15,9 @@ import { until } from "../support/until.ts";
 vi.setConfig({ testTimeout: 30_000 });
 keepLogs();
 afterEach(killPrograms);
+
+/** A heartbeat counts for 5 s, and who holds batches is looked at every second. */
+const HEARTBEAT_AND_MORE_MS = 8_000;
 
 const NAMES = ["a", "b", "c", "d", "e", "f"];
 
@@ -106,6 +111,53 @@ test("one that is full refuses what it is sent, and everything ends when it has 
     return [(await held).name, await more.results()];
   });
   expect(await run()).toEqual(["a", [1, 2, 3]]);
+});
+
+test("one that is full for longer than a heartbeat lasts takes no worker for dead", async () => {
+  await using redis = await RestartableRedis.start();
+  await using gate = await Gate.make();
+  await startWorker("long-full", "--redis", redis.url, "--threads", "1");
+  const taskRunner = new DistributedTaskRunner({ redis: redis.url, namespace: "long-full" });
+  const run = flow({ name: "long-full", taskRunner }, () => tasks.hold(gate.directory, "a")).start();
+  const [start] = await gate.waitFor("the call runs", (starts) => starts.length === 1);
+  await gate.forgetStarts();
+  await redis.setMemoryLimit("1mb"); // It has more already.
+  await delay(HEARTBEAT_AND_MORE_MS);
+  await redis.setMemoryLimit("0");
+  await gate.open();
+  expect(await run.result()).toEqual(start);
+  expect(await gate.started()).toEqual([]);
+});
+
+test("one that refuses a call for longer than a batch may be missing has it started once", async () => {
+  await using redis = await RestartableRedis.start();
+  await using gate = await Gate.make();
+  await startWorker("refused", "--redis", redis.url, "--threads", "1");
+  const taskRunner = new DistributedTaskRunner({ redis: redis.url, namespace: "refused" });
+  const run = flow({ name: "refused", taskRunner }, async () => {
+    await redis.setMemoryLimit("1mb"); // It has more already.
+    const call = tasks.holdOnce.submit(gate.directory, 100);
+    await redis.hasRefused(40); // Among them the call, every 200 ms.
+    await redis.setMemoryLimit("0");
+    await call;
+    await tasks.add(1, 1); // Behind all that was put into the queue before.
+  });
+  await run();
+  expect(await readFile(gate.path("journal"), "utf8")).toBe("x");
+});
+
+test("one that is full has a cancellation wait, and the call ends when it has room again", async () => {
+  await using redis = await RestartableRedis.start();
+  await using gate = await Gate.make();
+  await startWorker("cancelled", "--redis", redis.url, "--threads", "1");
+  const taskRunner = new DistributedTaskRunner({ redis: redis.url, namespace: "cancelled" });
+  const run = flow({ name: "cancelled", taskRunner }, () => tasks.hold(gate.directory, "a")).start();
+  await gate.waitFor("the call runs", (starts) => starts.length === 1);
+  await redis.setMemoryLimit("1mb"); // It has more already.
+  const cancelled = run.cancel();
+  await redis.hasRefused(10); // Among them the cancellation, every 200 ms.
+  await redis.setMemoryLimit("0");
+  expect((await cancelled).type).toBe("CANCELLED");
 });
 
 test("the private one of a local cluster that is killed is started again", async () => {

@@ -48,6 +48,12 @@ export class Gate implements AsyncDisposable {
     return starts;
   }
 
+  /** Forgets who has started: who starts once more is seen again. */
+  async forgetStarts(): Promise<void> {
+    const files = (await readdir(this.directory)).filter((file) => file.endsWith(".started"));
+    for (const file of files) await rm(join(this.directory, file));
+  }
+
   open(): Promise<void> {
     return writeFile(join(this.directory, "open"), "");
   }

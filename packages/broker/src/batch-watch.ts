@@ -11,6 +11,8 @@ export interface BatchWatchOptions {
   readonly queue: string;
   readonly registry: WorkerRegistry;
   readonly onCapacity: (capacity: Capacity) => void;
+  /** Is the batch still being put into the queue? Then it is not to be found there. */
+  readonly isOnItsWay: (batchId: string) => boolean;
   /** The batch will not be finished by whoever had it. It is watched no longer. */
   readonly onLost: (lost: LostBatch) => Promise<void>;
 }
@@ -26,7 +28,7 @@ export class BatchWatch {
   #unsubscribe: (() => void) | undefined;
   /** Until then, workers that live may not have been able to say so. */
   #blindUntil = 0;
-  readonly #onConnected = () => {
+  readonly #beBlind = () => {
     this.#blindUntil = performance.now() + HEARTBEAT_TTL_MS;
   };
   #timer: NodeJS.Timeout | undefined;
@@ -36,7 +38,7 @@ export class BatchWatch {
 
   static async start(options: BatchWatchOptions): Promise<BatchWatch> {
     const watch = new BatchWatch(options);
-    options.redis.on("ready", watch.#onConnected);
+    options.redis.on("ready", watch.#beBlind);
     watch.#unsubscribe = await options.registry.subscribe(() => void watch.#sweep());
     watch.#timer = setInterval(() => void watch.#sweep(), SWEEP_MS);
     await watch.#sweep();
@@ -65,7 +67,7 @@ export class BatchWatch {
   close(): void {
     this.#isClosed = true;
     clearInterval(this.#timer);
-    this.#options.redis.off("ready", this.#onConnected);
+    this.#options.redis.off("ready", this.#beBlind);
     this.#unsubscribe?.();
   }
 
@@ -76,7 +78,8 @@ export class BatchWatch {
     // News that comes during a look may be too late for it: then there is another.
     while (this.#isSweepDue && !this.#isClosed) {
       this.#isSweepDue = false;
-      await this.#look().catch(() => {}); // Redis is away. The next sweep looks again.
+      // Redis is away, or refuses to forget the dead: as it may have refused what the living said.
+      await this.#look().catch(this.#beBlind);
     }
     this.#isSweeping = false;
   }
@@ -103,7 +106,8 @@ export class BatchWatch {
   }
 
   #evidence(): Promise<BatchEvidence[]> {
-    return Promise.all([...this.#watched].map((batchId) => this.#evidenceOf(batchId)));
+    const there = [...this.#watched].filter((batchId) => !this.#options.isOnItsWay(batchId));
+    return Promise.all(there.map((batchId) => this.#evidenceOf(batchId)));
   }
 
   async #evidenceOf(batchId: string): Promise<BatchEvidence> {

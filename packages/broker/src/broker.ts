@@ -74,7 +74,7 @@ export interface RunnerLink {
   cancel(batchId: string, sequences: readonly number[]): void;
   /** Asks whoever has the batch to hand back its calls that have not started. Without effect on one that waits. */
   handBack(batchId: string): void;
-  /** Answers a request of a call, whose report named the worker. Lost when the worker is gone. */
+  /** Answers a request of a call, whose report named the worker. Lost when the worker is gone, or the batch is released. */
   answer(workerId: string, answer: CallAnswer): void;
   /** Looks at where batches are that were sent and not released. Never rejects. */
   locate(batchIds: readonly string[]): Promise<BatchPlaces>;

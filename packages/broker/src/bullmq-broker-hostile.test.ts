@@ -106,7 +106,8 @@ describe.each<[string, string | undefined]>([
       RUNS,
     );
     // The last word of the runner comes behind them.
-    runner.link.answer(worker.workerId, { batchId: "b", sequence: 1, id: 2, body: Uint8Array.of(3) });
+    const answer = { batchId: runner.send().id, sequence: 1, id: 2, body: Uint8Array.of(3) };
+    runner.link.answer(worker.workerId, answer);
     await worker.until(() => worker.answers.length > 0);
     expect(worker.answers).toHaveLength(1);
     expect([...worker.cancelled, ...worker.handBacks]).toEqual([]);
@@ -275,7 +276,8 @@ describe("with a secret, what is not signed for its place is refused, though it 
       seal.sign(bytes, at("to-worker", keys.inbox("another-worker"))),
     ];
     for (const message of forged) await redis.xadd(key, "*", "r", Buffer.from(message));
-    runner.link.answer(worker.workerId, { batchId: "b", sequence: 1, id: 2, body: Uint8Array.of(3) });
+    const answer = { batchId: runner.send().id, sequence: 1, id: 2, body: Uint8Array.of(3) };
+    runner.link.answer(worker.workerId, answer);
     await worker.until(() => worker.answers.length > 0);
     expect(worker.handBacks).toEqual([]);
   });

@@ -48,6 +48,8 @@ export class BullMqRunner implements RunnerLink {
   readonly #outage: RedisOutage;
   readonly #batches: OutgoingBatches;
   readonly #workers: WorkerPost;
+  /** The batches whose calls somebody waits for. What is on the way for another goes no further. */
+  readonly #wanted = new Set<string>();
   #entry: RunnerEntry | undefined;
   #entryRenewal: NodeJS.Timeout | undefined;
   #replies!: StreamReader;
@@ -89,8 +91,9 @@ export class BullMqRunner implements RunnerLink {
         queue: queueName,
         registry,
         onCapacity: (capacity) => handlers.onCapacity(capacity),
+        isOnItsWay: (batchId) => runner.#batches.isOnItsWay(batchId),
         onLost: async (lost) => {
-          await runner.#batches.remove(lost.batchId);
+          await runner.#takeBack(lost.batchId);
           runner.#lost(lost);
         },
       });
@@ -121,8 +124,10 @@ export class BullMqRunner implements RunnerLink {
     this.#outage = new RedisOutage(redis);
     this.values = new RedisValues(redis, keys, seal);
     const { patienceMs } = group;
+    const isWanted = (batchId: string) => this.#wanted.has(batchId);
     this.#batches = new OutgoingBatches({
       ...{ redis, keys, queue, seal, patienceMs, values: this.values },
+      isWanted,
       onAdd: (batchId) => this.#watch.add(batchId), // From now on it must be somewhere.
       onRefused: (batchId, { message }) => {
         this.giveUp(group.unavailable(`a refusal: ${message}`));
@@ -130,7 +135,7 @@ export class BullMqRunner implements RunnerLink {
         this.#lost({ batchId, reason, hasWorkerDied: false });
       },
     });
-    this.#workers = new WorkerPost({ redis, keys, queueName: queue.name, seal, patienceMs });
+    this.#workers = new WorkerPost({ redis, keys, queueName: queue.name, seal, isWanted });
   }
 
   /** Says of this runner what `millrace status` shows, and how many calls it has: again and again, since they come later. */
@@ -142,21 +147,23 @@ export class BullMqRunner implements RunnerLink {
   }
 
   send(batch: Batch): void {
+    this.#wanted.add(batch.id);
     // The values that it refers to are there before it is.
     this.#batches.add(batch.id, encodeBatch(batch), this.values.written);
   }
 
   release(batchId: string): void {
+    this.#wanted.delete(batchId);
     this.#watch.remove(batchId);
     this.#batches.release(batchId);
   }
 
   cancel(batchId: string, sequences: readonly number[]): void {
-    void this.#cancel(batchId, sequences).catch(ignore); // Redis is away: the calls end when they end.
+    void this.#cancel(batchId, sequences).catch(ignore); // The connection is closed.
   }
 
   handBack(batchId: string): void {
-    void this.#workers.tellHolder(batchId, { type: "hand-back", batchId }).catch(ignore);
+    void this.#workers.handBack(batchId).catch(ignore); // Redis is away, or full: its calls stay where they are.
   }
 
   answer(workerId: string, answer: CallAnswer): void {
@@ -165,8 +172,7 @@ export class BullMqRunner implements RunnerLink {
 
   /** A batch that waits is taken out of the queue; else whoever holds the lease is told. Nobody holds one that is finished. */
   async #cancel(batchId: string, sequences: readonly number[]): Promise<void> {
-    if (!(await this.#batches.withdraw(batchId)))
-      await this.#workers.tellHolder(batchId, { type: "cancel", batchId, sequences });
+    if (!(await this.#batches.withdraw(batchId))) await this.#workers.cancel(batchId, sequences);
     else if (this.#watch.remove(batchId) && !this.#isClosed) this.#handlers.onWithdrawn(batchId);
   }
 
@@ -205,7 +211,7 @@ export class BullMqRunner implements RunnerLink {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#group.remove(this);
-    this.#workers.close();
+    this.#wanted.clear();
     this.#watch.close();
     this.#outage.stop();
     clearInterval(this.#entryRenewal);
@@ -243,17 +249,25 @@ export class BullMqRunner implements RunnerLink {
     if (!this.#isOpen) return; // It joins only now, and has sent nothing.
     const reason = "Redis was restarted, or has lost its data.";
     for (const batchId of [...this.#watch.batches]) {
-      await this.#batches.remove(batchId).catch(ignore);
+      await this.#takeBack(batchId).catch(ignore);
       this.#lost({ batchId, reason, hasWorkerDied: false });
     }
   }
 
+  /** Its calls are about to be sent again in another batch. */
+  #takeBack(batchId: string): Promise<void> {
+    this.#wanted.delete(batchId); // First: it may be on its way into the queue.
+    return this.#batches.remove(batchId);
+  }
+
   /** Redis has been away, or has refused what was sent, for too long. */
   giveUp(error: Error): void {
+    this.#wanted.clear();
     if (!this.#isClosed) this.#handlers.onUnavailable(error);
   }
 
   #lost(lost: LostBatch): void {
+    this.#wanted.delete(lost.batchId);
     if (this.#watch.remove(lost.batchId) && !this.#isClosed) this.#handlers.onLost(lost);
   }
 }

@@ -85,7 +85,8 @@ export class BullMqWorker implements WorkerLink {
   ) {
     this.#handlers = handlers;
     this.#feed = new JobFeed(worker, workerId);
-    this.#held = new HeldBatches(worker, workerId, ({ job }, isOver) => {
+    const leaseOf = (jobId: string) => keys.lease(worker.name, jobId);
+    this.#held = new HeldBatches(redis, workerId, leaseOf, ({ job }, isOver) => {
       if (isOver) this.#feed.end(job);
       handlers.onDropped(job.id as string); // Its calls end, and nobody hears of them any more.
     });

@@ -1,6 +1,7 @@
 import { processLogger } from "@millrace/core/internal";
-import type { BatchJob, BatchWorker } from "./bullmq.ts";
+import type { BatchJob } from "./bullmq.ts";
 import { LEASE_MS, LEASE_RENEWAL_MS } from "./intervals.ts";
+import type { Redis } from "./redis-connection.ts";
 
 /** A batch that a worker has the lease on. */
 export interface HeldBatch {
@@ -13,17 +14,27 @@ export interface HeldBatch {
 
 /** The batches that a worker has, and its right to run them: a lease that is renewed until the batch is finished. */
 export class HeldBatches {
-  readonly #worker: BatchWorker;
+  readonly #redis: Redis;
   readonly #workerId: string;
+  readonly #leaseOf: (jobId: string) => string;
   readonly #onDropped: (held: HeldBatch, isOver: boolean) => void;
   readonly #held = new Map<string, HeldBatch>();
   readonly #renewal: NodeJS.Timeout;
   #calls = 0;
 
-  /** @param onDropped the right to run it is gone. `isOver`: nobody else is to run it either. */
-  constructor(worker: BatchWorker, workerId: string, onDropped: (held: HeldBatch, isOver: boolean) => void) {
-    this.#worker = worker;
+  /**
+   * @param leaseOf the key of the lease on a job
+   * @param onDropped the right to run it is gone. `isOver`: nobody else is to run it either.
+   */
+  constructor(
+    redis: Redis,
+    workerId: string,
+    leaseOf: (jobId: string) => string,
+    onDropped: (held: HeldBatch, isOver: boolean) => void,
+  ) {
+    this.#redis = redis;
     this.#workerId = workerId;
+    this.#leaseOf = leaseOf;
     this.#onDropped = onDropped;
     this.#renewal = setInterval(() => void this.renew(), LEASE_RENEWAL_MS);
   }
@@ -70,15 +81,15 @@ export class HeldBatches {
     for (const held of this.#held.values()) if (now - held.renewedAt > LEASE_MS) this.#drop(held, false);
     const ids = [...this.#held.keys()];
     if (ids.length === 0) return;
-    const tokens = ids.map(() => this.#workerId);
-    // Redis is away, or full: time will tell.
-    const lost = await this.#worker.extendJobLocks(ids, tokens, LEASE_MS).catch(() => undefined);
-    if (lost === undefined) return;
-    for (const id of ids) {
+    const leases = ids.map((id) => this.#leaseOf(id));
+    const asked = this.#redis.eval(RENEW, leases.length, ...leases, this.#workerId, LEASE_MS);
+    const renewed = (await asked.catch(() => undefined)) as number[] | undefined;
+    if (renewed === undefined) return; // Redis is away: time will tell.
+    for (const [index, id] of ids.entries()) {
       const held = this.#held.get(id);
       if (held === undefined) continue;
-      if (lost.includes(id)) this.#drop(held, false);
-      else held.renewedAt = now;
+      if (renewed[index] === 1) held.renewedAt = now;
+      else this.#drop(held, false);
     }
   }
 
@@ -98,3 +109,15 @@ export class HeldBatches {
     this.#onDropped(held, isOver);
   }
 }
+
+/**
+ * For each lease: 1 when it is still ours, and now lasts anew. BullMQ's own script sets it again, which a Redis that is full
+ * refuses; this needs no memory.
+ */
+const RENEW = `
+local renewed = {}
+for index, lease in ipairs(KEYS) do
+  renewed[index] = redis.call("GET", lease) == ARGV[1] and redis.call("PEXPIRE", lease, ARGV[2]) or 0
+end
+return renewed
+`;

@@ -13,6 +13,8 @@ export interface OutgoingBatchesOptions {
   readonly values: RedisValues;
   /** How long a Redis that refuses a batch is asked again. */
   readonly patienceMs: number;
+  /** Does anybody still wait for calls of the batch? */
+  readonly isWanted: (batchId: string) => boolean;
   /** The batch is put into the queue now. */
   readonly onAdd: (batchId: string) => void;
   /** Redis has refused it for too long. */
@@ -55,11 +57,13 @@ export class OutgoingBatches {
 
   /** Takes a batch out of the queue, when no worker has it. Resolves to whether that was so. */
   async withdraw(batchId: string): Promise<boolean> {
-    const { redis, keys, queue } = this.#options;
+    const { redis, keys, queue, isWanted } = this.#options;
     await Promise.all(this.#adding.values()); // It may be on its way into the queue.
     // Whoever takes the id out of this list has the batch. (BullMQ's remove() does not tell a waiting job from a finished one.)
-    const isOurs = (await redis.lrem(keys.waiting(queue.name), 1, batchId)) === 1;
-    if (isOurs) await queue.remove(batchId);
+    const take = async () =>
+      isWanted(batchId) && (await redis.lrem(keys.waiting(queue.name), 1, batchId)) === 1;
+    const isOurs = await untilAccepted(redis, take);
+    if (isOurs) await untilAccepted(redis, () => queue.remove(batchId)); // Now nobody else does.
     return isOurs;
   }
 
@@ -81,15 +85,17 @@ export class OutgoingBatches {
   }
 
   async #add(batchId: string, bytes: Uint8Array): Promise<void> {
-    const { redis, keys, queue, seal, patienceMs, onAdd } = this.#options;
-    if (this.#isClosed) return;
+    const { redis, keys, queue, seal, patienceMs, isWanted, onAdd } = this.#options;
+    const isNeedless = () => this.#isClosed || !isWanted(batchId);
+    if (isNeedless()) return;
     const batch =
       bytes.length > INLINE_LIMIT_BYTES
         ? await this.#keep(batchId, bytes)
         : seal.sign(bytes, { kind: "batch", key: keys.job(queue.name, batchId) });
-    if (this.#isClosed) return;
+    if (isNeedless()) return;
     onAdd(batchId);
-    const add = () => (this.#isClosed ? Promise.resolve() : addJob(queue, batchId, batch));
+    // Between two tries its calls may have been sent again in another batch: both would be run.
+    const add = () => (isNeedless() ? Promise.resolve() : addJob(queue, batchId, batch));
     await untilAccepted(redis, add, patienceMs);
   }
 
@@ -98,10 +104,11 @@ export class OutgoingBatches {
    * go this way and 24,000 that way; of 10 kB, 5,500 and 2,600.
    */
   async #keep(batchId: string, bytes: Uint8Array): Promise<ValueReference> {
-    const { redis, values, patienceMs } = this.#options;
+    const { redis, values, patienceMs, isWanted } = this.#options;
     const reference = keptBatch(batchId, bytes.length);
     this.#kept.set(batchId, reference);
-    await untilAccepted(redis, () => values.write(reference, bytes), patienceMs);
+    const write = () => (isWanted(batchId) ? values.write(reference, bytes) : Promise.resolve());
+    await untilAccepted(redis, write, patienceMs);
     return reference;
   }
 }

@@ -22,12 +22,18 @@ const THREAD = new URL("../dist/lease-thread.js", import.meta.url);
 /** A thread costs 60 ms of processor time and 10 MB: most flows end before they need it. A lease that is new lasts longer. */
 const THREAD_AFTER_MS = RUNNER_LEASE_RENEWAL_MS / 2;
 
-/** Makes the lease last. False: it had run out, and workers may have dropped what they had of the runner. */
+/**
+ * Makes the lease last. False: it had run out, and workers may have dropped what they had of the runner.
+ *
+ * @throws what Redis refuses
+ */
 export async function renewRunnerLease(redis: Redis, { lease, others }: RunnerKeys): Promise<boolean> {
-  const renewal = redis.multi().pexpire(lease, RUNNER_LEASE_MS);
+  // Not in a transaction, of which a Redis that is full refuses every command, also those that need no memory.
+  const renewal = redis.pipeline().pexpire(lease, RUNNER_LEASE_MS);
   for (const key of others) renewal.pexpire(key, STREAM_TTL_MS);
-  const replies = await renewal.exec();
-  if (replies?.[0]?.[1] === 1) return true;
+  const [error, renewed] = (await renewal.exec())?.[0] ?? [];
+  if (error) throw error;
+  if (renewed === 1) return true;
   await redis.set(lease, "", "PX", RUNNER_LEASE_MS);
   return false;
 }

@@ -1,52 +1,55 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { HEARTBEAT_MS, HEARTBEAT_TTL_MS } from "./intervals.ts";
+import { HEARTBEAT_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import { type Redis, untilAccepted } from "./redis-connection.ts";
 import type { Seal } from "./seal.ts";
 import { appendToStream } from "./stream-reader.ts";
 import { type CallAnswer, encodeWorkerMessage, type WorkerMessage } from "./worker-messages.ts";
 
-/** One that is late by more than a heartbeat lasts is dead. */
-const ANSWER_TRIES = 2 * (HEARTBEAT_TTL_MS / HEARTBEAT_MS);
-
 export interface WorkerPostOptions {
   readonly redis: Redis;
   readonly keys: Keys;
   readonly queueName: string;
   readonly seal: Seal;
-  /** How long a Redis that refuses an answer is asked again. */
-  readonly patienceMs: number;
+  /** Does anybody still wait for calls of the batch? */
+  readonly isWanted: (batchId: string) => boolean;
 }
 
 /** What a runner says to workers. */
 export class WorkerPost {
   readonly #options: WorkerPostOptions;
-  #isClosed = false;
 
   constructor(options: WorkerPostOptions) {
     this.#options = options;
   }
 
-  /** To whoever has the batch; to nobody, when nobody has. */
-  async tellHolder(batchId: string, message: WorkerMessage): Promise<void> {
+  /** Asks whoever has the batch, once. */
+  async handBack(batchId: string): Promise<void> {
+    await this.#tellHolder(batchId, { type: "hand-back", batchId });
+  }
+
+  /** Told to whoever has the batch. A call that runs on for ever ends by nothing else. */
+  async cancel(batchId: string, sequences: readonly number[]): Promise<void> {
+    await this.#untilTold(batchId, () => this.#tellHolder(batchId, { type: "cancel", batchId, sequences }));
+  }
+
+  /** A call waits for it. */
+  async answer(workerId: string, answer: CallAnswer): Promise<void> {
+    await this.#untilTold(answer.batchId, () => this.#tell(workerId, { type: "answer", ...answer }));
+  }
+
+  /** Redis may be full, and the worker about to make its inbox anew; if it is dead, the batch will be found lost. */
+  async #untilTold(batchId: string, tell: () => Promise<boolean>): Promise<void> {
+    const { redis, isWanted } = this.#options;
+    const tellIfWanted = async () => !isWanted(batchId) || (await tell());
+    while (!(await untilAccepted(redis, tellIfWanted))) await sleep(HEARTBEAT_MS);
+  }
+
+  /** Resolves to false when the holder has no inbox; to true also when nobody has the batch. */
+  async #tellHolder(batchId: string, message: WorkerMessage): Promise<boolean> {
     const { redis, keys, queueName } = this.#options;
     const holder = await redis.get(keys.lease(queueName, batchId));
-    if (holder !== null) await this.#tell(holder, message);
-  }
-
-  /** A call waits for it. The worker may be about to make its inbox anew; if it is dead, the call is lost with it. */
-  async answer(workerId: string, answer: CallAnswer): Promise<void> {
-    const { redis, patienceMs } = this.#options;
-    const tell = () => this.#tell(workerId, { type: "answer", ...answer });
-    for (let tries = 0; tries < ANSWER_TRIES && !this.#isClosed; tries++) {
-      if (await untilAccepted(redis, tell, patienceMs)) return;
-      await sleep(HEARTBEAT_MS);
-    }
-  }
-
-  /** Tries no more. */
-  close(): void {
-    this.#isClosed = true;
+    return holder === null || (await this.#tell(holder, message));
   }
 
   /** Resolves to false when the worker has no inbox. */

@@ -43,8 +43,9 @@ export class WorkerRegistry {
 
   /** Takes out a worker that left or was found dead, and says so. */
   async remove(workerId: string): Promise<void> {
+    // Not in a transaction, of which a Redis that is full refuses every command, also one that frees memory.
     await this.#redis
-      .multi()
+      .pipeline()
       .del(this.#keys.worker(workerId), this.#keys.inbox(workerId))
       .srem(this.#keys.workers(this.#queue), workerId)
       .exec();
@@ -83,16 +84,23 @@ export class WorkerRegistry {
     return subscribe(this.#redis, this.#keys.workerNews(this.#queue), onNews);
   }
 
-  /** Entered into the set with each beat: a Redis that lost its data has lost the set as well. */
+  /**
+   * Entered into the set with each beat: a Redis that lost its data has lost the set as well. One that is full refuses both, and
+   * lets what is there last: a worker that lives is not to count as dead for that.
+   *
+   * @throws what Redis refuses
+   */
   async #beat(worker: WorkerRecord): Promise<void> {
     const set = this.#keys.workers(this.#queue);
     const key = this.#keys.worker(worker.workerId);
-    await this.#redis
-      .multi()
+    const replies = await this.#redis
+      .pipeline() // A transaction would be refused as a whole.
       .set(key, writeRecord(worker, key, this.#seal), "PX", HEARTBEAT_TTL_MS)
+      .pexpire(key, HEARTBEAT_TTL_MS)
       .sadd(set, worker.workerId)
       .pexpire(set, WORKERS_TTL_MS)
       .exec();
+    for (const [error] of replies ?? []) if (error !== null) throw error;
   }
 
   async #tellNews(): Promise<void> {

@@ -94,8 +94,9 @@ export function describeMessages({ joinRunner, joinWorker }: BrokerHarness): voi
   describe("an answer", () => {
     test("reaches the worker that is named, whole and in order", async () => {
       const [runner, worker, other] = await Promise.all([joinRunner(), joinWorker(), joinWorker()]);
+      const batch = runner.send();
       const answers = [1, 2, 3].map((id) => ({
-        ...{ batchId: "runner.1", sequence: 7, id },
+        ...{ batchId: batch.id, sequence: 7, id },
         body: id === 2 ? new Uint8Array() : ALL_BYTES,
       }));
       for (const answer of answers) runner.link.answer(worker.workerId, answer);
@@ -110,7 +111,7 @@ export function describeMessages({ joinRunner, joinWorker }: BrokerHarness): voi
     test("to a worker that has left, or that there never was, is lost, and leaves nothing", async () => {
       const [runner, gone, worker] = await Promise.all([joinRunner(), joinWorker(), joinWorker()]);
       await gone.link.close();
-      const answer = { batchId: "runner.1", sequence: 0, id: 1, body: ALL_BYTES };
+      const answer = { batchId: runner.send().id, sequence: 0, id: 1, body: ALL_BYTES };
       for (const workerId of [gone.workerId, "nobody", worker.workerId]) runner.link.answer(workerId, answer);
       await worker.until(() => worker.answers.length === 1);
       expect(gone.answers).toEqual([]);
