@@ -1,4 +1,5 @@
 import type { Capacity, LostBatch } from "./broker.ts";
+import type { DeathNotes } from "./death-notes.ts";
 import { HEARTBEAT_TTL_MS, SWEEP_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import { type BatchEvidence, type Doubts, findLost } from "./lost-batches.ts";
@@ -10,6 +11,7 @@ export interface BatchWatchOptions {
   readonly keys: Keys;
   readonly queue: string;
   readonly registry: WorkerRegistry;
+  readonly deaths: DeathNotes;
   readonly onCapacity: (capacity: Capacity) => void;
   /** The batch will not be finished by whoever had it. It is watched no longer. */
   readonly onLost: (lost: LostBatch) => Promise<void>;
@@ -87,7 +89,7 @@ export class BatchWatch {
    */
   async #look(): Promise<void> {
     if (performance.now() < this.#blindUntil) return;
-    const { registry, onCapacity, onLost } = this.#options;
+    const { registry, deaths, onCapacity, onLost } = this.#options;
     const evidence = await this.#evidence();
     const workers = await registry.live();
     if (this.#isClosed) return;
@@ -97,9 +99,10 @@ export class BatchWatch {
     const gone = new Set(
       evidence.flatMap(({ holder }) => (holder === null || live.has(holder) ? [] : [holder])),
     );
+    const dead = await deaths.of(gone);
     const latest = gone.size === 0 ? evidence : await this.#evidence();
     const still = latest.filter(({ batchId }) => this.#watched.has(batchId));
-    for (const lost of findLost(still, gone, this.#doubts, performance.now())) await onLost(lost);
+    for (const lost of findLost(still, dead, this.#doubts, performance.now())) await onLost(lost);
   }
 
   #evidence(): Promise<BatchEvidence[]> {
