@@ -97,6 +97,36 @@ describe("a worker process that is killed in mid-flow", () => {
   });
 });
 
+describe("a call that ends its worker process is CRASHED", () => {
+  /** What its error says. */
+  async function messageOf(call: () => Promise<unknown>): Promise<string> {
+    await using cluster = new LocalCluster({
+      ...{ broker: "redis", redis: inject("redisUrl"), workers: 1, threads: 1 },
+    });
+    const taskRunner = new DistributedTaskRunner({ cluster });
+    const state = await flow({ name: "ends-process", taskRunner }, call).start().wait();
+    expect(state.data).toBeInstanceOf(WorkerLostError);
+    return (state.data as Error).message;
+  }
+
+  test.each([
+    ["SIGABRT", /Worker \S+ died\. It was ended by SIGABRT \(signal 6\): it aborted/],
+    ["SIGSEGV", /Worker \S+ died\. It was killed by SIGSEGV \(signal 11\)\./],
+    ["SIGKILL", /Worker \S+ died\. It was killed by SIGKILL: /],
+  ] as const)("and its error names the signal %s", async (signal, message) => {
+    expect(await messageOf(() => tasks.signalProcess(signal))).toMatch(message);
+  });
+
+  test("and its error says that memory ran out", async () => {
+    vi.stubEnv("NODE_OPTIONS", "--max-old-space-size=64"); // Its processes inherit it.
+    try {
+      expect(await messageOf(() => tasks.exhaustHeap())).toMatch(/Worker \S+ died\. It .* memory ran out/);
+    } finally {
+      vi.unstubAllEnvs();
+    }
+  });
+});
+
 describe.each(["memory", "redis"] as const)("a thread that dies, with broker %s", (broker) => {
   const options = {
     broker,

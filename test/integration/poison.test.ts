@@ -5,6 +5,7 @@ import { expect, inject, test, vi } from "vitest";
 import * as tasks from "../fixtures/tasks.ts";
 import { Gate } from "../support/gate.ts";
 import { keepLogs } from "../support/logs.ts";
+import { until } from "../support/until.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
 keepLogs();
@@ -46,6 +47,46 @@ test.each([
   const deaths = readFileSync(journal, "utf8").length;
   expect(deaths).toBeGreaterThanOrEqual(tasks.POISON_CRASH_RETRIES + 2);
   expect(deaths).toBeLessThanOrEqual(tasks.POISON_CRASH_RETRIES + 3);
+});
+
+test("a suspect does not wait for a worker that is busy while another could run it", async () => {
+  await using gate = await Gate.make();
+  await using cluster = new LocalCluster({
+    ...{ broker: "redis", redis: inject("redisUrl"), workers: 2, threads: 2 },
+  });
+  const run = flow({ name: "hostage", taskRunner: new DistributedTaskRunner({ cluster }) }, async () => {
+    const neighbour = tasks.occupy.submit(gate.directory, "a");
+    await gate.waitFor("the neighbour computes", (starts) => starts.length === 1);
+    const ended: string[] = [];
+    // Each may come to either of the workers.
+    for (let suspect = 0; suspect < 8; suspect++)
+      ended.push(await tasks.exitOnce(gate.path(`exit-${suspect}`)));
+    await gate.open();
+    await neighbour.result();
+    return ended;
+  });
+  expect(await run()).toEqual(Array.from({ length: 8 }, () => "second time"));
+});
+
+test("a suspect waits until its only worker is quiet, and says so", async () => {
+  await using gate = await Gate.make();
+  await using cluster = new LocalCluster({
+    ...{ broker: "redis", redis: inject("redisUrl"), workers: 1, threads: 2 },
+  });
+  const run = flow({ name: "lone", taskRunner: new DistributedTaskRunner({ cluster }) }, async () => {
+    const neighbour = tasks.occupy.submit(gate.directory, "a");
+    await gate.waitFor("the neighbour computes", (starts) => starts.length === 1);
+    const suspect = tasks.exitOnce.submit(gate.path("exit"));
+    await Promise.all([neighbour.result(), suspect.result()]);
+    return suspect.result();
+  }).start();
+  await until("openRuns says what the suspect waits for", async () =>
+    (await run.openRuns()).some(({ reason }) =>
+      reason.endsWith("and runs it when it computes nothing else."),
+    ),
+  );
+  await gate.open();
+  expect(await run.result()).toBe("second time");
 });
 
 test("a call that may not crash once survives the company of one that kills", async () => {

@@ -1,4 +1,5 @@
 import type { Capacity, LostBatch } from "./broker.ts";
+import type { DeathNotes } from "./death-notes.ts";
 import { HEARTBEAT_TTL_MS, SWEEP_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import { type BatchEvidence, type Doubts, findLost } from "./lost-batches.ts";
@@ -10,6 +11,7 @@ export interface BatchWatchOptions {
   readonly keys: Keys;
   readonly queue: string;
   readonly registry: WorkerRegistry;
+  readonly deaths: DeathNotes;
   readonly onCapacity: (capacity: Capacity) => void;
   /** Is the batch still being put into the queue? Then it is not to be found there. */
   readonly isOnItsWay: (batchId: string) => boolean;
@@ -90,7 +92,7 @@ export class BatchWatch {
    */
   async #look(): Promise<void> {
     if (performance.now() < this.#blindUntil) return;
-    const { registry, onCapacity, onLost } = this.#options;
+    const { registry, deaths, onCapacity, onLost } = this.#options;
     const evidence = await this.#evidence();
     const workers = await registry.live();
     if (this.#isClosed) return;
@@ -100,9 +102,10 @@ export class BatchWatch {
     const gone = new Set(
       evidence.flatMap(({ holder }) => (holder === null || live.has(holder) ? [] : [holder])),
     );
+    const dead = await deaths.of(gone);
     const latest = gone.size === 0 ? evidence : await this.#evidence();
     const still = latest.filter(({ batchId }) => this.#watched.has(batchId));
-    for (const lost of findLost(still, gone, this.#doubts, performance.now())) await onLost(lost);
+    for (const lost of findLost(still, dead, this.#doubts, performance.now())) await onLost(lost);
   }
 
   #evidence(): Promise<BatchEvidence[]> {

@@ -84,17 +84,23 @@ describe("a worker process that is killed", () => {
     await survivor.link.close();
   });
 
-  test("loses its batch at once when a nanny says that it died", async () => {
+  test("loses its batch at once, and with the reason, when a nanny says that it died", async () => {
     const { runner, namespace, forRunners } = await setUp();
+    const redis = new Redis(inject("redisUrl"));
+    cleanups.push(async () => {
+      await redis.del(keysOf(namespace).death("victim")); // It is read for a while.
+      await redis.quit();
+    });
     const child = startWorkerProcess(namespace, "victim");
     await child.says();
     const batch = runner.send();
     expect(await child.says()).toBe(`took ${batch.id}`);
     await child.kill();
     const diedAt = performance.now();
-    await forRunners.workerDied("victim");
+    await forRunners.workerDied("victim", "It ended with exit code 7.");
     await runner.until(() => runner.lost.length > 0);
     expect(performance.now() - diedAt).toBeLessThan(HEARTBEAT_TTL_MS / 2);
+    expect(runner.lost[0]!.reason).toBe("Worker victim died. It ended with exit code 7.");
     expect(runner.capacities.at(-1)).toEqual({ workers: 0, slots: 0 });
   });
 });

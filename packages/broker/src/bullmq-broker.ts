@@ -12,6 +12,7 @@ import {
 import { BullMqRunner } from "./bullmq-runner.ts";
 import { BullMqWorker } from "./bullmq-worker.ts";
 import { type ClusterStatus, readStatus } from "./cluster-status.ts";
+import { DeathNotes } from "./death-notes.ts";
 import { LEAVE_MS } from "./intervals.ts";
 import { type Keys, keysOf } from "./keys.ts";
 import { checkRedis } from "./redis-check.ts";
@@ -50,6 +51,7 @@ export class BullMqBroker implements Broker {
   readonly #queueName: string;
   readonly #seal: Seal;
   readonly #registry: WorkerRegistry;
+  readonly #deaths: DeathNotes;
   readonly #runners: RunnerGroup;
   #closed: Promise<void> | undefined;
 
@@ -79,13 +81,14 @@ export class BullMqBroker implements Broker {
     this.#seal = seal;
     this.#queueName = queueOf(queueName, seal);
     this.#registry = new WorkerRegistry(redis, keys, queueName, seal); // Of all secrets: they see each other.
+    this.#deaths = new DeathNotes(redis, keys, seal);
     this.#runners = runners;
   }
 
   connectRunner(handlers: RunnerHandlers, owner?: RunnerOwner): Promise<RunnerLink> {
     const place = { redis: this.#redis, keys: this.#keys, queueName: this.#queueName, seal: this.#seal };
-    const registry = this.#registry;
-    return BullMqRunner.open({ ...place, registry, group: this.#runners, owner }, handlers);
+    const [registry, deaths] = [this.#registry, this.#deaths];
+    return BullMqRunner.open({ ...place, registry, deaths, group: this.#runners, owner }, handlers);
   }
 
   connectWorker(worker: WorkerInfo, handlers: WorkerHandlers): Promise<WorkerLink> {
@@ -126,8 +129,10 @@ export class BullMqBroker implements Broker {
     return readStatus(this.#redis, this.#keys, this.#seal);
   }
 
-  /** A nanny saw the worker's process end: its batches are lost now, not when its heartbeat runs out. */
-  async workerDied(workerId: string): Promise<void> {
+  /** A nanny saw the worker's process end: its batches are lost now, not when its heartbeat runs out. @param reason as a sentence */
+  async workerDied(workerId: string, reason: string): Promise<void> {
+    // First: it is looked for when the worker is gone. A Redis that is full refuses it, and the rest is told all the same.
+    await this.#deaths.leave(workerId, reason).catch(() => {});
     await this.#registry.remove(workerId);
   }
 

@@ -5,6 +5,7 @@ import { type BatchPlace, type BatchPlaces, findBatches } from "./batch-places.t
 import { BatchWatch } from "./batch-watch.ts";
 import type { LiveQueue, LostBatch, RunnerHandlers, RunnerLink, RunnerOwner, WorkerHelp } from "./broker.ts";
 import { type BatchQueue, checkQueue, openQueue } from "./bullmq.ts";
+import type { DeathNotes } from "./death-notes.ts";
 import { LEAVE_MS, STREAM_RENEWAL_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import { findLiveQueues } from "./live-queues.ts";
@@ -28,6 +29,7 @@ export interface RunnerPlace {
   readonly keys: Keys;
   readonly queueName: string;
   readonly registry: WorkerRegistry;
+  readonly deaths: DeathNotes;
   readonly group: RunnerGroup;
   readonly seal: Seal;
   /** Whose calls it sends. */
@@ -59,7 +61,7 @@ export class BullMqRunner implements RunnerLink {
   #isClosed = false;
 
   static async open(place: RunnerPlace, handlers: RunnerHandlers): Promise<BullMqRunner> {
-    const { redis, keys, queueName, registry, group, seal, owner } = place;
+    const { redis, keys, queueName, registry, deaths, group, seal, owner } = place;
     await checkQueue(redis, keys, queueName);
     const queue = openQueue(redis, keys, queueName);
     const runner = new BullMqRunner(place, queue, handlers);
@@ -90,6 +92,7 @@ export class BullMqRunner implements RunnerLink {
         keys,
         queue: queueName,
         registry,
+        deaths,
         onCapacity: (capacity) => handlers.onCapacity(capacity),
         isOnItsWay: (batchId) => runner.#batches.isOnItsWay(batchId),
         onLost: async (lost) => {

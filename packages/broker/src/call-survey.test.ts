@@ -80,6 +80,21 @@ describe("a call of a dispatcher", () => {
     expect((await placesOf([call]))[0]).toMatchObject(expected);
   });
 
+  test("waits for its worker to be quiet, when it is suspected and has not begun", async () => {
+    const [call] = await sent();
+    broker.starts(broker.sent[0]!, 0);
+    broker.loses(broker.sent[0]!);
+    const alone = await broker.sends(2);
+    broker.places = {
+      places: new Map([[alone.id, { type: "held", workerId, worker: { host, pid }, since }]]),
+    };
+    const waiting = { ...held, isAlive: true, host, pid, awaitsQuiet: true };
+    expect(await placesOf([call])).toEqual([waiting]);
+    broker.starts(alone, 0);
+    const { awaitsQuiet, ...begun } = waiting;
+    expect(await placesOf([call])).toEqual([begun]);
+  });
+
   test("waits in the queue, when it was sent after its broker was asked", async () => {
     broker.hasWorkers(1, 4);
     const looking = dispatcher.survey();

@@ -45,7 +45,7 @@ export class DispatcherSurvey {
     if (entry.batchId === undefined) return this.#placeOfWaiting(entry);
     if (outstanding.get(entry.sequence) !== entry) return undefined;
     if ("awaySince" in this.#batches) return { type: "redis-away", queue, since: this.#batches.awaySince };
-    return this.#placeOfSent(entry.batchId);
+    return this.#placeOfSent(entry, entry.batchId);
   }
 
   *nested(): Iterable<NestedEntry> {
@@ -66,7 +66,7 @@ export class DispatcherSurvey {
     return { type: "awaits-window", queue, ahead, withWorkers: outstanding.size };
   }
 
-  #placeOfSent(batchId: string): CallPlace | undefined {
+  #placeOfSent({ isAlone, hasStarted }: Entry, batchId: string): CallPlace | undefined {
     const { queue, capacity } = this.#view;
     const place = "places" in this.#batches ? this.#batches.places.get(batchId) : undefined;
     if (place === undefined && this.#asked.has(batchId)) return undefined;
@@ -74,7 +74,18 @@ export class DispatcherSurvey {
     if (place?.type === "held") {
       const { workerId, worker, since } = place;
       const { host, pid } = worker ?? {};
-      return { type: "held", queue, workerId, isAlive: worker !== undefined, host, pid, since };
+      const awaitsQuiet = isAlone && !hasStarted;
+      const isAlive = worker !== undefined;
+      return {
+        type: "held",
+        queue,
+        workerId,
+        isAlive,
+        ...(awaitsQuiet && { awaitsQuiet }),
+        host,
+        pid,
+        since,
+      };
     }
     // In the queue, or on its way there: also when it was sent after the look.
     const { workers } = capacity;

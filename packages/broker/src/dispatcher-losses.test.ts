@@ -89,6 +89,21 @@ describe("a batch that is lost with its worker", () => {
     },
   );
 
+  test("is asked back while it waits to run alone, also when its runner has no other call, and may go elsewhere", async () => {
+    broker.hasWorkers(2, 4);
+    const [call] = submitMany(1);
+    const batch = await broker.sends(1);
+    broker.starts(batch, batch.calls[0]!.sequence);
+    broker.loses(batch);
+    const alone = await broker.sends(2);
+    expect(await broker.handsBack(1)).toBe(alone.id);
+    broker.reports(alone, [outcome(alone.calls[0]!.sequence, "unstarted", undefined)]);
+    const elsewhere = await broker.sends(3);
+    expect(elsewhere.isAlone).toBe(true);
+    broker.returns(elsewhere, "there");
+    expect(await call!.value()).toBe("there");
+  });
+
   test("blames nobody when it is not the worker that is gone", async () => {
     broker.hasWorkers(1, 1);
     const [call] = submitMany(1, taskOf(import.meta.url, "work", { crashRetries: 0 }));

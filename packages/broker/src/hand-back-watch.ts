@@ -19,10 +19,15 @@ export class HandBackWatch {
     this.#options = options;
   }
 
-  /** Calls were sent. Told again, it goes on; it ends by itself when there is no other worker, or no other call. */
+  /**
+   * Calls were sent. Told again, it goes on; it ends by itself when there is no other worker, or no other call: but one that is to
+   * run alone may wait for those of other runners.
+   */
   start(): void {
     const { outstanding, capacity } = this.#options;
-    if (this.#timer !== undefined || capacity().workers < 2 || outstanding.size < 2) return;
+    if (this.#timer !== undefined || capacity().workers < 2) return;
+    const [first] = outstanding.all();
+    if (outstanding.size < 2 && first?.isAlone !== true) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#look();

@@ -5,10 +5,13 @@ const NOW = 1_000_000;
 
 /** Two workers with two threads each; one batch, which has outlived its time, unless the case says otherwise. */
 function plan({ workers = 2, hasBacklog = false, busyCalls = 5, ...batch }: Case): string[] {
-  const usual = { id: "a", expectedMs: 8, since: NOW - HAND_BACK_AFTER_MS, hasReported: true, handBacks: 0 };
+  const since = NOW - HAND_BACK_AFTER_MS;
+  const usual = { id: "a", isAlone: false, expectedMs: 8, since, hasReported: true, handBacks: 0 };
   const batches = [{ ...usual, ...batch, busyCalls: () => busyCalls }];
   return planHandBack({ workers, slots: 2 * workers, hasBacklog, batches, now: NOW });
 }
+
+const ALONE = { isAlone: true, busyCalls: 1, hasReported: false };
 
 interface Case extends Partial<Omit<BatchProgress, "busyCalls">> {
   readonly workers?: number;
@@ -33,6 +36,19 @@ describe("a batch is asked to hand back what has not started", () => {
       true,
     ],
     ["again and again, in the end ten times a second", { handBacks: 50, since: NOW - 100 }, true],
+    ["when it is to run alone and has not begun", { ...ALONE }, true],
+    ["not when it is alone and has begun", { ...ALONE, hasReported: true }, false],
+    ["not when it is alone with the only worker", { ...ALONE, workers: 1 }, false],
+    [
+      "when it is to run alone, however long it takes and whatever else waits",
+      { ...ALONE, hasBacklog: true, expectedMs: 60_000 },
+      true,
+    ],
+    [
+      "when it is alone, each time after twice as long: workers need time to become quiet",
+      { ...ALONE, handBacks: 10, since: NOW - HAND_BACK_AFTER_MS * 2 ** 10 + 1 },
+      false,
+    ],
   ])("%s", (_, given, isAsked) => {
     expect(plan(given)).toEqual(isAsked ? ["a"] : []);
   });

@@ -1,6 +1,8 @@
 /** What is known of a batch with a worker, or on the way to one. */
 export interface BatchProgress {
   readonly id: string;
+  /** May it begin only when its worker computes nothing else? */
+  readonly isAlone: boolean;
   /** What its calls were expected to take together when it was sent. */
   readonly expectedMs: number;
   /** Calls of it that keep a thread busy, or will. */
@@ -46,15 +48,19 @@ const LATE_FACTOR = 4;
 /**
  * The batches that should hand back what has not started, since they have outlived their time, and others may be idle
  * meanwhile. Of a batch, no more calls run at once than its worker has threads: the others wait behind them.
+ *
+ * One that is to run alone waits until its worker computes nothing, and that may be for ever, while another worker could begin
+ * at once. It is asked for whatever it was expected to take, since it has not begun; and each time after twice as long, or where
+ * all workers have long calls it would be taken from each before that has ended those that it had.
  */
 export function planHandBack({ workers, slots, hasBacklog, batches, now }: HandBackSituation): string[] {
   if (workers < 2) return [];
   const threads = slots / workers;
   const overdue: string[] = [];
-  for (const { id, expectedMs, busyCalls, since, hasReported, handBacks } of batches) {
+  for (const { id, isAlone, expectedMs, busyCalls, since, hasReported, handBacks } of batches) {
     const doubledMs = HAND_BACK_AFTER_MS * 2 ** handBacks;
-    const askAfterMs = hasBacklog ? doubledMs : Math.min(doubledMs, LONGEST_MS);
-    const lateAfterMs = hasBacklog ? (LATE_FACTOR * expectedMs) / threads : 0;
+    const askAfterMs = hasBacklog || isAlone ? doubledMs : Math.min(doubledMs, LONGEST_MS);
+    const lateAfterMs = hasBacklog && !isAlone ? (LATE_FACTOR * expectedMs) / threads : 0;
     if (now - since < Math.max(askAfterMs, lateAfterMs)) continue;
     const busy = busyCalls();
     if (busy > threads || (busy > 0 && !hasReported)) overdue.push(id);

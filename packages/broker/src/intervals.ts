@@ -8,6 +8,9 @@ export const HEARTBEAT_MS = 1_000;
 /** A heartbeat may be late by four intervals: a busy machine's event loop is, now and then. */
 export const HEARTBEAT_TTL_MS = 5 * HEARTBEAT_MS;
 
+/** How long it is told why a worker died: a runner that is connected again looks after a heartbeat's life. */
+export const DEATH_NOTE_MS = 2 * HEARTBEAT_TTL_MS;
+
 /** The set of workers goes with the last of them, however they died. */
 export const WORKERS_TTL_MS = 2 * HEARTBEAT_TTL_MS;
 

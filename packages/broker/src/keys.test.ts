@@ -9,6 +9,7 @@ test("all keys of a namespace are in one slot of a Redis Cluster, and in no othe
       keys.prefix,
       keys.workers("q"),
       keys.worker("w"),
+      keys.death("w"),
       keys.workerNews("q"),
       keys.replies("r"),
       keys.values("r"),
@@ -17,7 +18,7 @@ test("all keys of a namespace are in one slot of a Redis Cluster, and in no othe
     ];
   };
   for (const key of all("shop")) expect(key).toMatch(/^\{millrace:shop\}/);
-  expect(new Set(all("shop")).size).toBe(8);
+  expect(new Set(all("shop")).size).toBe(9);
   expect(all("shop").filter((key) => all("shop2").includes(key))).toEqual([]);
 });
 

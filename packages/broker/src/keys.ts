@@ -14,6 +14,8 @@ export interface Keys {
   workers(queue: string): string;
   /** STRING, with a time to live that heartbeats renew: JSON of WorkerInfo. */
   worker(workerId: string): string;
+  /** STRING, with a time to live: why the worker died, as a sentence. */
+  death(workerId: string): string;
   /** STRING, with a time to live that the runner renews: JSON of RunnerRecord. */
   runner(runnerId: string): string;
   /** PUB/SUB channel of a queue: a worker came, left, or was found dead. */
@@ -59,6 +61,7 @@ export function keysOf(namespace: string): Keys {
     prefix,
     workers: (queue) => `${prefix}:workers:${queue}`,
     worker: (workerId) => `${prefix}:worker:${workerId}`,
+    death: (workerId) => `${prefix}:death:${workerId}`,
     runner: (runnerId) => `${prefix}:runner:${runnerId}`,
     workerNews: (queue) => `${prefix}:worker-news:${queue}`,
     runnerLease: (runnerId) => `${prefix}:runner-lease:${runnerId}`,

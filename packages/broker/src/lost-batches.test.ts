@@ -2,7 +2,10 @@ import { describe, expect, test } from "vitest";
 import { DOUBT_MS } from "./intervals.ts";
 import { type BatchEvidence, type Doubts, findLost } from "./lost-batches.ts";
 
-const DEAD = new Set(["dead"]);
+const DEAD = new Map([
+  ["dead", undefined],
+  ["seen dying", "It was killed by SIGSEGV (signal 11)."],
+]);
 const HELD_BY_LIVING = { holder: "living", exists: true, isTaken: true };
 const HELD_BY_DEAD = { holder: "dead", exists: true, isTaken: true };
 const WAITING = { holder: null, exists: true, isTaken: false };
@@ -28,6 +31,12 @@ describe("a batch", () => {
       0,
       [HELD_BY_DEAD],
       ["Worker dead died or was cut off: its heartbeat ended."],
+    ],
+    [
+      "with a dead worker is lost for the reason of that, when it is known",
+      0,
+      [{ ...HELD_BY_DEAD, holder: "seen dying" }],
+      ["Worker seen dying died. It was killed by SIGSEGV (signal 11)."],
     ],
     ["that is gone is not lost at first: its last report may be on the way", 0, [GONE], []],
     ["that is gone is not lost at the next look, when that comes soon", DOUBT_MS / 4, [GONE, GONE, GONE], []],

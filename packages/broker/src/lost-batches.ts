@@ -19,10 +19,12 @@ export type Doubts = Map<string, number>;
  *
  * A batch that is taken and has no lease, or that does not exist, may just be finished, with its last report still on
  * the way: it counts as lost only when it has been so for DOUBT_MS. (`doubts` is updated.)
+ *
+ * @param deadWorkers with why each died, as a sentence, where somebody saw it
  */
 export function findLost(
   evidence: readonly BatchEvidence[],
-  deadWorkers: ReadonlySet<string>,
+  deadWorkers: ReadonlyMap<string, string | undefined>,
   doubts: Doubts,
   now: number,
 ): LostBatch[] {
@@ -34,7 +36,11 @@ export function findLost(
         ? "The lease on the batch ran out."
         : undefined;
     if (holder !== null && deadWorkers.has(holder)) {
-      const reason = `Worker ${holder} died or was cut off: its heartbeat ended.`;
+      const why = deadWorkers.get(holder);
+      const reason =
+        why === undefined
+          ? `Worker ${holder} died or was cut off: its heartbeat ended.`
+          : `Worker ${holder} died. ${why}`;
       lost.push({ batchId, reason, hasWorkerDied: true });
     } else if (doubt !== undefined) {
       const since = doubts.get(batchId) ?? now;

@@ -3,6 +3,7 @@ import type { BatchProgress } from "./hand-back.ts";
 
 interface SentBatch {
   readonly entries: Set<Entry>;
+  readonly isAlone: boolean;
   /** When it was sent, or last asked to hand calls back. */
   since: number;
   readonly expectedMs: number;
@@ -58,12 +59,13 @@ export class Outstanding {
   add(batchId: string, entries: readonly Entry[], now: number): void {
     let expectedMs = 0;
     let handBacks = 0;
+    const isAlone = entries.some((entry) => entry.isAlone);
     for (const entry of entries) {
       expectedMs += entry.costMs;
       handBacks = Math.max(handBacks, entry.handBacks);
     }
-    const batch = { entries: new Set(entries), since: now, expectedMs, hasReported: false, handBacks };
-    this.#batches.set(batchId, batch);
+    const progress = { since: now, expectedMs, hasReported: false, handBacks };
+    this.#batches.set(batchId, { entries: new Set(entries), isAlone, ...progress });
     for (const entry of entries) {
       entry.batchId = batchId;
       this.#entries.set(entry.sequence, entry);

@@ -20,7 +20,7 @@ export interface Seal {
 
 export interface Place {
   /** What sort of message it is: the same bytes must not count as another. */
-  readonly kind: "batch" | "report" | "to-worker" | "value" | "worker" | "result";
+  readonly kind: "batch" | "report" | "to-worker" | "value" | "worker" | "death" | "result";
   /** The Redis key, which names the namespace and the recipient. */
   readonly key: string;
   /** The field of a hash. Left out: the key is none. */

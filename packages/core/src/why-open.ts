@@ -42,12 +42,16 @@ export type CallPlace =
   | { readonly type: "queued"; readonly queue: string; readonly workers: number }
   /** No worker that lives serves the queue. */
   | { readonly type: "no-workers"; readonly queue: string }
-  /** A worker has it. `isAlive` false: its heartbeat has ended, and its calls are sent again within seconds. */
+  /**
+   * A worker has it. `isAlive` false: its heartbeat has ended, and its calls are sent again within seconds. `awaitsQuiet`: it may have
+   * killed a thread or a process, and begins when nothing else computes in that worker.
+   */
   | {
       readonly type: "held";
       readonly queue: string;
       readonly workerId: string;
       readonly isAlive: boolean;
+      readonly awaitsQuiet?: boolean;
       readonly host: string | undefined;
       readonly pid: number | undefined;
       readonly since: number | undefined;
@@ -86,7 +90,7 @@ const MOVING: ReadonlySet<WhyOpen["type"]> = new Set(["runs-here", "awaits-retry
 
 /** Is something executed, or will be at a set time? */
 export function isMoving(why: WhyOpen): boolean {
-  return MOVING.has(why.type) || (why.type === "held" && why.isAlive);
+  return MOVING.has(why.type) || (why.type === "held" && why.isAlive && why.awaitsQuiet !== true);
 }
 
 /** Is something missing that somebody must bring? */
@@ -138,8 +142,9 @@ export function sentenceOf(why: WhyOpen, isGroup = false): string {
     case "held": {
       const where = why.host === undefined ? "" : ` (${why.host}, process ${why.pid})`;
       const since = why.since === undefined || isGroup ? "" : ` since ${timeOf(why.since)}`;
+      const until = why.awaitsQuiet === true ? ", and runs it when it computes nothing else" : "";
       return why.isAlive
-        ? `Worker ${why.workerId}${where} has it${since}.`
+        ? `Worker ${why.workerId}${where} has it${since}${until}.`
         : `Worker ${why.workerId} has it, but gives no sign of life: it is sent again within seconds.`;
     }
     case "returning":

@@ -95,7 +95,7 @@ export class RedisHost implements ClusterHost {
     const nanny = new Nanny({
       worker: this.#worker,
       process: this.#processes.shift(),
-      onDeath: (workerId) => void this.broker.workerDied(workerId).catch(ignore),
+      onDeath: (workerId, reason) => void this.broker.workerDied(workerId, reason).catch(ignore),
     });
     try {
       await nanny.start();

@@ -21,6 +21,11 @@ describe("a process died", () => {
   test.each<[number | null, NodeJS.Signals | null, string]>([
     [null, "SIGKILL", "It was killed by SIGKILL: by somebody, or by the system when memory ran out."],
     [null, "SIGSEGV", "It was killed by SIGSEGV (signal 11)."],
+    [
+      null,
+      "SIGABRT",
+      "It was ended by SIGABRT (signal 6): it aborted, as after a native crash or when memory ran out.",
+    ],
     [134, null, "It aborted (exit code 134): a native crash, or memory ran out."],
     [0, null, "It ended by itself."],
     [7, null, "It ended with exit code 7."],

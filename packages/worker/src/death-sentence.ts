@@ -13,6 +13,8 @@ export function deathSentence(error: unknown): string {
 export function processDeathSentence(code: number | null, signal: NodeJS.Signals | null): string {
   if (signal === "SIGKILL")
     return "It was killed by SIGKILL: by somebody, or by the system when memory ran out.";
+  if (signal === "SIGABRT")
+    return "It was ended by SIGABRT (signal 6): it aborted, as after a native crash or when memory ran out.";
   if (signal !== null) return `It was killed by ${signal} (signal ${constants.signals[signal]}).`;
   if (code === 134) return "It aborted (exit code 134): a native crash, or memory ran out.";
   return code === 0 ? "It ended by itself." : `It ended with exit code ${code}.`;

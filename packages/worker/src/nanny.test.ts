@@ -59,7 +59,7 @@ function makeNanny(changes?: Partial<NannyOptions["worker"]>): Nanny {
     worker: workerOptions(changes),
     onDeath: (workerId, reason) => {
       deaths.push({ workerId, reason });
-      void broker.workerDied(workerId);
+      void broker.workerDied(workerId, reason);
     },
   });
   return nanny;
@@ -100,7 +100,7 @@ describe("when its process is killed", () => {
     expect(deaths).toEqual([
       { workerId: expect.any(String), reason: expect.stringMatching(/^It was killed by SIGKILL/) },
     ]);
-    const reason = expect.stringContaining(deaths[0]!.workerId);
+    const reason = `Worker ${deaths[0]!.workerId} died. ${deaths[0]!.reason}`;
     expect(runner.lost).toEqual([{ batchId: held.id, reason, hasWorkerDied: true }]);
     expect(await serve()).toBe(2);
     expect(nanny!.pid).not.toBe(first);

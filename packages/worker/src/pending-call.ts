@@ -139,3 +139,8 @@ export function withoutStrays(encoded: EncodedReport, execution: Execution): Enc
 export function lostOutcome(sequence: number): CallOutcome {
   return { sequence, kind: "lost", durationMicros: 0, payload: new Uint8Array() };
 }
+
+/** Of a call that is to run elsewhere, or another time. */
+export function unstartedOutcome(sequence: number): CallOutcome {
+  return { sequence, kind: "unstarted", durationMicros: 0, payload: new Uint8Array() };
+}

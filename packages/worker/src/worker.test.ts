@@ -1,4 +1,4 @@
-import { MemoryBroker } from "@millrace/broker";
+import { type Batch, MemoryBroker } from "@millrace/broker";
 import { ModulePathError } from "@millrace/core";
 import { decode } from "@millrace/core/internal";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
@@ -95,6 +95,64 @@ describe("a worker", () => {
     expect((await executor.running()).id).toBe(third.id);
     executor.end(await executor.running());
     await worker.stop(LONG_SECONDS);
+  });
+
+  describe("that waits for quiet with a batch that is to be alone", () => {
+    let worker: Worker;
+    let first: Batch;
+    let alone: Batch;
+
+    beforeEach(async () => {
+      vi.spyOn(executor, "hasRoom").mockReturnValue(true);
+      const waits = new Promise<void>((resolve) => {
+        const quiet = executor.quiet.bind(executor);
+        vi.spyOn(executor, "quiet").mockImplementation(() => {
+          resolve();
+          return quiet();
+        });
+      });
+      worker = await Worker.start({ broker, executor });
+      runner.send(add(1));
+      first = await executor.running();
+      alone = runner.send({ ...add(2), isAlone: true });
+      await waits;
+    });
+
+    test("gives it back when it is asked to, so that it may run elsewhere, and takes others again", async () => {
+      runner.link.handBack(alone.id);
+      expect((await runner.answered(alone)).map(({ kind }) => kind)).toEqual(["unstarted"]);
+      const third = runner.send(add(3));
+      executor.end(first);
+      expect((await executor.running()).id).toBe(third.id);
+      executor.end(await executor.running());
+      await worker.stop(LONG_SECONDS);
+      expect(runner.lost).toEqual([]);
+    });
+
+    test("gives it back when it is cancelled: there is nothing to wait for", async () => {
+      runner.link.cancel(alone.id, [0]);
+      expect((await runner.answered(alone)).map(({ kind }) => kind)).toEqual(["unstarted"]);
+      executor.end(first);
+      await worker.stop(LONG_SECONDS);
+      expect(executor.events.filter((event) => event === "execute")).toHaveLength(1);
+    });
+
+    test("keeps it when another batch is asked back", async () => {
+      runner.link.handBack(first.id);
+      await new Promise((resolve) => setImmediate(resolve));
+      executor.end(first);
+      expect((await executor.running()).id).toBe(alone.id);
+      executor.end(await executor.running());
+      await worker.stop(LONG_SECONDS);
+    });
+
+    test("gives it back when it stops", async () => {
+      const stopped = worker.stop(LONG_SECONDS);
+      expect((await runner.answered(alone)).map(({ kind }) => kind)).toEqual(["unstarted"]);
+      executor.end(first);
+      await stopped;
+      expect(runner.lost).toEqual([]);
+    });
   });
 
   test("that cannot start its executor does not join", async () => {

@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import type { Batch, Broker, Delivery, WorkerLink } from "@millrace/broker";
+import { AloneTurn } from "./alone-turn.ts";
 import type { Executor } from "./executor.ts";
-import { reportOf } from "./pending-call.ts";
+import { reportOf, unstartedOutcome } from "./pending-call.ts";
 
 export interface WorkerOptions {
   /** May be on its way: the executor starts meanwhile. */
@@ -24,6 +25,7 @@ export class Worker {
   readonly #link: WorkerLink;
   readonly #executor: Executor;
   readonly #early: EarlyCancellations;
+  readonly #turn: AloneTurn;
   readonly #loop: Promise<void>;
   /** The batches that it executes. */
   readonly #held: Map<string, Batch>;
@@ -40,9 +42,11 @@ export class Worker {
   }: WorkerOptions): Promise<Worker> {
     const early = new EarlyCancellations();
     const held = new Map<string, Batch>();
+    const turn = new AloneTurn(() => executor.quiet());
     const cancel = (batchId: string, sequences: readonly number[]) => {
       executor.cancel(batchId, sequences);
       early.note(batchId, sequences);
+      turn.askBack(batchId); // Its runner knows what was cancelled.
     };
     try {
       const [reached] = await Promise.all([broker, executor.start(workerId, modules)]);
@@ -50,14 +54,17 @@ export class Worker {
         { workerId, threads: executor.threads },
         {
           onCancel: cancel,
-          onHandBack: (batchId) => executor.handBack(batchId),
+          onHandBack: (batchId) => {
+            executor.handBack(batchId);
+            turn.askBack(batchId);
+          },
           // What is reported of them goes nowhere.
           onDropped: (batchId) =>
             cancel(batchId, held.get(batchId)?.calls.map(({ sequence }) => sequence) ?? []),
           onAnswer: (answer) => executor.answer(answer),
         },
       );
-      return new Worker(workerId, link, executor, early, held);
+      return new Worker(workerId, link, executor, early, turn, held);
     } catch (error) {
       await executor.close();
       throw error;
@@ -69,9 +76,11 @@ export class Worker {
     link: WorkerLink,
     executor: Executor,
     early: EarlyCancellations,
+    turn: AloneTurn,
     held: Map<string, Batch>,
   ) {
     this.#held = held;
+    this.#turn = turn;
     this.workerId = workerId;
     this.#early = early;
     this.#link = link;
@@ -112,15 +121,26 @@ export class Worker {
    */
   async #executeAlone(delivery: Delivery): Promise<void> {
     const { batch } = delivery;
-    this.#early.expect(batch.id);
-    await this.#executor.quiet();
-    const started = batch.calls.map(({ sequence }) => sequence);
-    if (!this.#isStopping) {
-      delivery.report(reportOf({ batch }, { started }));
-      await delivery.reported();
+    const isUnwanted = this.#isStopping || this.#early.of(batch.id) !== undefined;
+    if (isUnwanted || !(await this.#turn.comes(batch.id))) {
+      this.#giveBack(delivery);
+      await after(GIVE_WAY_MS);
+      return;
     }
+    const started = batch.calls.map(({ sequence }) => sequence);
+    delivery.report(reportOf({ batch }, { started }));
+    await delivery.reported();
     this.#execute(delivery);
     await this.#executor.quiet();
+  }
+
+  /** Nothing of it has begun. */
+  #giveBack(delivery: Delivery): void {
+    const { batch } = delivery;
+    const outcomes = batch.calls.map(({ sequence }) => unstartedOutcome(sequence));
+    delivery.report(reportOf({ batch }, { outcomes }));
+    this.#held.delete(batch.id);
+    delivery.finish();
   }
 
   #execute(delivery: Delivery): void {
@@ -143,6 +163,7 @@ export class Worker {
   async #stop(graceSeconds: number): Promise<void> {
     this.#isStopping = true;
     this.#link.stopTaking();
+    for (const batchId of this.#held.keys()) this.#turn.askBack(batchId);
     const grace = new AbortController();
     // A batch that was just being handed over is one of those that it has.
     const done = this.#taking.then(() => {
@@ -154,6 +175,7 @@ export class Worker {
     await this.#executor.close();
     await this.#loop;
     await this.#link.close();
+    this.#early.close();
   }
 }
 
@@ -163,34 +185,40 @@ export class Worker {
  */
 class EarlyCancellations {
   readonly #sequences = new Map<string, readonly number[]>();
-  #expected: string | undefined;
-
-  /** The batch is here, and will be executed some time. */
-  expect(batchId: string): void {
-    this.#expected = batchId;
-  }
+  readonly #timers = new Set<NodeJS.Timeout>();
 
   note(batchId: string, sequences: readonly number[]): void {
     this.#sequences.set(batchId, [...(this.of(batchId) ?? []), ...sequences]);
-    const forget = () => {
-      if (this.#expected === batchId) setTimeout(forget, EARLY_MS).unref();
-      else this.#sequences.delete(batchId);
-    };
-    setTimeout(forget, EARLY_MS).unref();
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      this.#sequences.delete(batchId);
+    }, EARLY_MS).unref();
+    this.#timers.add(timer);
   }
 
   of(batchId: string): readonly number[] | undefined {
     return this.#sequences.get(batchId);
+  }
+
+  /** No batch arrives any more. */
+  close(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
   }
 }
 
 /** Longer than any way from a lock that is set to the batch that comes with it. */
 const EARLY_MS = 10_000;
 
-function after(milliseconds: number, signal: AbortSignal): Promise<void> {
+/**
+ * A batch that was given back is in the queue again after 2 to 4 ms. The worker that gave it takes no other before that, or it
+ * would be as quick to take it as one that is quiet.
+ */
+const GIVE_WAY_MS = 10;
+
+function after(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", () => {
+    signal?.addEventListener("abort", () => {
       clearTimeout(timer);
       resolve();
     });
