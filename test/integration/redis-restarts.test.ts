@@ -90,6 +90,30 @@ test("one that stays away ends what waits for it, with the reason, after the set
   expect((state.data as Error).message).toMatch(/got none for 1 s/);
 });
 
+test("one that comes back after it was given up serves what is submitted then, and what waited anew", async () => {
+  await using redis = await RestartableRedis.start();
+  await startWorker("again", "--redis", redis.url, "--threads", "1");
+  const taskRunner = new DistributedTaskRunner({
+    redis: redis.url,
+    namespace: "again",
+    redisTimeoutSeconds: 3,
+  });
+  const ends = await flow({ name: "again", taskRunner }, async () => {
+    await tasks.sum([1]);
+    await redis.kill();
+    const given = await tasks.sum.submit([1, 1]).wait();
+    const waits = tasks.sum.submit([1, 1, 1]); // In the moment in which the other is given up.
+    await redis.comeBack();
+    return [
+      given?.type,
+      (given?.data as Error | undefined)?.name,
+      await waits,
+      await tasks.sum([1, 1, 1, 1]),
+    ];
+  })();
+  expect(ends).toEqual(["CRASHED", "BrokerUnavailableError", 3, 4]);
+});
+
 test("one that is full refuses what it is sent, and everything ends when it has room again", async () => {
   await using redis = await RestartableRedis.start();
   await using gate = await Gate.make();
