@@ -32,8 +32,8 @@ export class AwayWatch {
   readonly #onClose = () => {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
-      this.#onAway();
       failWaiting(this.#redis);
+      this.#onAway(); // What is then told to Redis, such as that nobody waits, is to wait for it.
     }, this.#patienceMs);
   };
 }
