@@ -1,6 +1,7 @@
 /** Redis is killed in mid-flow and comes back, with its data or without: every flow ends with the right answer. */
 import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
+import { BullMqBroker } from "@millrace/broker/bullmq";
 import { DistributedTaskRunner, flow, LocalCluster, unmapped } from "millrace";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import * as nesting from "../fixtures/nesting-tasks.ts";
@@ -93,6 +94,58 @@ test("one that stays away ends what waits for it, with the reason, after the set
   const state = await run.wait();
   expect(state.data).toMatchObject({ name: "BrokerUnavailableError", code: "ERR_BROKER_UNAVAILABLE" });
   expect((state.data as Error).message).toMatch(/got none for 1 s/);
+});
+
+test("one that comes back after it was given up serves what is submitted then, and what waited anew", async () => {
+  await using redis = await RestartableRedis.start();
+  await startWorker("again", "--redis", redis.url, "--threads", "1");
+  const taskRunner = new DistributedTaskRunner({
+    redis: redis.url,
+    namespace: "again",
+    redisTimeoutSeconds: 3,
+  });
+  const ends = await flow({ name: "again", taskRunner }, async () => {
+    await tasks.sum([1]);
+    await redis.kill();
+    const given = await tasks.sum.submit([1, 1]).wait();
+    const waits = tasks.sum.submit([1, 1, 1]); // In the moment in which the other is given up.
+    await redis.comeBack();
+    return [
+      given?.type,
+      (given?.data as Error | undefined)?.name,
+      await waits,
+      await tasks.sum([1, 1, 1, 1]),
+    ];
+  })();
+  expect(ends).toEqual(["CRASHED", "BrokerUnavailableError", 3, 4]);
+});
+
+test("one that stays away ends what waits for a slot of a limit, as it ends what waits to be sent", async () => {
+  await using redis = await RestartableRedis.start();
+  await using gate = await Gate.make();
+  await startWorker("slots", "--redis", redis.url, "--threads", "1");
+  const taskRunner = new DistributedTaskRunner({
+    redis: redis.url,
+    namespace: "slots",
+    redisTimeoutSeconds: 1,
+  });
+  const broker = await BullMqBroker.connect({ redisUrl: redis.url, namespace: "slots" });
+  await broker.limits().set("narrow", { slots: 1 });
+  const narrow = tasks.hold.withOptions({ tags: ["narrow"] });
+  let states: unknown;
+  const run = flow({ name: "slots", taskRunner }, async () => {
+    const holds = narrow.submit(gate.directory, "holds");
+    await gate.waitFor("the call runs", (starts) => starts.length === 1);
+    const inLine = narrow.submit(gate.directory, "in line");
+    await until("one waits", async () => (await broker.limits().inspect())[0]?.waiting === 1);
+    await broker.close();
+    await redis.kill();
+    const comes = narrow.submit(gate.directory, "comes");
+    states = await Promise.all([holds, inLine, comes].map((future) => future.wait()));
+  }).start();
+  await run.wait();
+  const end = { type: "CRASHED", data: { name: "BrokerUnavailableError" } };
+  expect(states).toMatchObject([end, end, end]);
 });
 
 test("one that is full refuses what it is sent, and everything ends when it has room again", async () => {

@@ -81,9 +81,18 @@ export async function run(
 }
 
 /** Starts `millrace worker` and waits until it says that it serves. */
-export async function startWorker(namespace: string, ...args: readonly string[]): Promise<Program> {
+export function startWorker(namespace: string, ...args: readonly string[]): Promise<Program> {
+  return startWorkerIn({}, namespace, ...args);
+}
+
+/** The same, with more in its environment. */
+export async function startWorkerIn(
+  env: NodeJS.ProcessEnv,
+  namespace: string,
+  ...args: readonly string[]
+): Promise<Program> {
   const redis = ["--redis", inject("redisUrl"), "--namespace", namespace, "--root", ROOT];
-  const program = start(process.execPath, [CLI, "worker", ...redis, ...args]);
+  const program = start(process.execPath, [CLI, "worker", ...redis, ...args], { env });
   await Promise.race([
     until("the worker serves", () => program.output.stderr.includes("Millrace worker ")),
     program.exited.then(({ code, stderr }) => {

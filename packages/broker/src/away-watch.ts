@@ -1,6 +1,9 @@
-import type { Redis } from "./redis-connection.ts";
+import { failWaiting, type Redis } from "./redis-connection.ts";
 
-/** Ends the waiting for a Redis that stays away: commands that wait for the connection fail, those that come later wait anew. */
+/**
+ * Ends the waiting for a Redis that stays away: commands that wait for the connection fail, those that come later wait anew.
+ * The connection goes on trying, and is used as soon as it stands.
+ */
 export class AwayWatch {
   readonly #redis: Redis;
   readonly #patienceMs: number;
@@ -29,9 +32,8 @@ export class AwayWatch {
   readonly #onClose = () => {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
-      this.#onAway();
-      this.#redis.disconnect(); // Fails what waits.
-      void this.#redis.connect().catch(() => {});
+      failWaiting(this.#redis);
+      this.#onAway(); // What is then told to Redis, such as that nobody waits, is to wait for it.
     }, this.#patienceMs);
   };
 }

@@ -116,7 +116,7 @@ export class BullMqBroker implements Broker {
 
   /** The limits of the namespace, at work. Close it before the broker. */
   openLimiter(): Promise<RedisLimiter> {
-    return RedisLimiter.open(this.#redis, this.#keys);
+    return RedisLimiter.open(this.#redis, this.#keys, this.#runners);
   }
 
   /** The limits of the namespace, to be set and looked at. */

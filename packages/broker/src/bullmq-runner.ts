@@ -10,7 +10,7 @@ import { LEAVE_MS, STREAM_RENEWAL_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import { findLiveQueues } from "./live-queues.ts";
 import { OutgoingBatches } from "./outgoing-batches.ts";
-import { doneWithin, type Redis } from "./redis-connection.ts";
+import { doneWithin, type Redis, StayedAwayError } from "./redis-connection.ts";
 import { RedisOutage } from "./redis-outage.ts";
 import { RedisValues } from "./redis-values.ts";
 import { Refusals } from "./refusals.ts";
@@ -132,8 +132,10 @@ export class BullMqRunner implements RunnerLink {
       ...{ redis, keys, queue, seal, patienceMs, values: this.values },
       isWanted,
       onAdd: (batchId) => this.#watch.add(batchId), // From now on it must be somewhere.
-      onRefused: (batchId, { message }) => {
-        this.giveUp(group.unavailable(`a refusal: ${message}`));
+      onRefused: (batchId, error) => {
+        const { message } = error;
+        // Of a Redis that stays away the group tells, before calls are submitted that wait anew.
+        if (!(error instanceof StayedAwayError)) this.giveUp(group.unavailable(`a refusal: ${message}`));
         const reason = `It could not be put into the queue: ${message}`;
         this.#lost({ batchId, reason, hasWorkerDied: false });
       },

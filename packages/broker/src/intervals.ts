@@ -41,3 +41,9 @@ export const STREAM_RENEWAL_MS = RUNNER_LEASE_RENEWAL_MS;
 /** Slots of a limit, a place in its line, and the right to compute a result go with a process that died after this. */
 export const HOLD_TTL_MS = 10_000;
 export const HOLD_RENEWAL_MS = HOLD_TTL_MS / 4;
+
+/**
+ * Holders are kept for longer than their leases: Redis takes away what has a time to live by its wall clock, and where that is set forward, or
+ * the machine slept, it would forget those that live.
+ */
+export const HOLD_KEPT_MS = 24 * 3_600_000;

@@ -1,16 +1,23 @@
+import { HOLD_KEPT_MS, HOLD_RENEWAL_MS } from "./intervals.ts";
+
 /**
  * The limits of a namespace, in Lua: each script is one step for everybody. KEYS[1] is the hash of limits, KEYS[2] the
  * beginning of the names of other keys, which are in the same slot of a Redis Cluster, KEYS[3] the channel on which the
  * names are told whose slots or lines have changed. Per limit NAME there are
  *
- * - `:holders:NAME`  ZSET of tokens by the end of their lease, in Redis' own time
+ * - `:holders:NAME`  ZSET of tokens by the end of their lease, on the clock of the name
  * - `:slots:NAME`    HASH of how many slots each holder has
+ * - `:clock:NAME`    HASH of what the clock of the name `shows`, and when, in Redis' own time, it was last `seen`
  * - `:line:NAME`     ZSET of tokens by the number of their ticket
  * - `:rate:NAME`     HASH of `level`, the slots of rates that have not come back, and `at`, when that was so
  *
  * and once: `:waiters`, a ZSET of the tokens in any line by the end of their lease, and `:tickets`, the last number.
  * A token has one ticket for all its lines, so that no two wait for each other. Every key has a time to live, which those
  * that use it renew: what is left when all of them die goes.
+ *
+ * The clock of Redis may be set, and goes on while a machine sleeps. So the leases of holders are measured on one that makes no jumps:
+ * from one look to the next it goes on by no more than passes between two renewals, and whoever lives renews its lease before it ends.
+ * Else two would hold what one may. Where the clock was set back, a waiter's lease and a rate count as of now.
  */
 const COMMON = `
 local time = redis.call("TIME")
@@ -24,20 +31,37 @@ local function limitOf(name)
   if ok and type(limit) == "table" and type(limit.slots) == "number" then return limit end
   return nil
 end
-local function held(name)
-  local holders, slots = key("holders", name), key("slots", name)
-  for _, dead in ipairs(redis.call("ZRANGEBYSCORE", holders, "-inf", now)) do
-    redis.call("ZREM", holders, dead)
-    redis.call("HDEL", slots, dead)
+local function clock(name)
+  local stored = redis.call("HMGET", key("clock", name), "shows", "seen")
+  local shows = now
+  if stored[1] then shows = stored[1] + math.max(0, math.min(now - stored[2], ${HOLD_RENEWAL_MS})) end
+  redis.call("HSET", key("clock", name), "shows", shows, "seen", now)
+  return shows
+end
+local function drop(name, tokens)
+  local holders = key("holders", name)
+  for _, token in ipairs(tokens) do
+    redis.call("ZREM", holders, token)
+    redis.call("HDEL", key("slots", name), token)
   end
+  if redis.call("EXISTS", holders) == 0 then redis.call("DEL", key("clock", name)) end
+end
+local function held(name)
+  if redis.call("EXISTS", key("holders", name)) == 0 then return 0 end
+  drop(name, redis.call("ZRANGEBYSCORE", key("holders", name), "-inf", clock(name)))
   local sum = 0
-  for _, count in ipairs(redis.call("HVALS", slots)) do sum = sum + count end
+  for _, count in ipairs(redis.call("HVALS", key("slots", name))) do sum = sum + count end
   return sum
 end
 local function level(name, limit)
   local stored = redis.call("HMGET", key("rate", name), "level", "at")
   if not stored[1] then return 0 end
-  return math.max(0, stored[1] - (limit.slotDecayPerSecond or 0) * (now - stored[2]) / 1000)
+  local passed = now - stored[2]
+  if passed < 0 then
+    redis.call("HSET", key("rate", name), "at", now)
+    passed = 0
+  end
+  return math.max(0, stored[1] - (limit.slotDecayPerSecond or 0) * passed / 1000)
 end
 local function lives(token)
   local lease = redis.call("ZSCORE", waiters, token)
@@ -56,12 +80,13 @@ local function leaveLines(token, names)
   redis.call("ZREM", waiters, token)
 end
 local function hold(token, slots, name, ttl)
-  redis.call("ZADD", key("holders", name), now + ttl, token)
+  redis.call("ZADD", key("holders", name), clock(name) + ttl, token)
   redis.call("HSET", key("slots", name), token, slots)
 end
 local function keep(names, ttl)
   for _, name in ipairs(names) do
-    for _, kind in ipairs({ "holders", "slots", "line" }) do redis.call("PEXPIRE", key(kind, name), ttl) end
+    redis.call("PEXPIRE", key("line", name), ttl)
+    for _, kind in ipairs({ "holders", "slots", "clock" }) do redis.call("PEXPIRE", key(kind, name), ${HOLD_KEPT_MS}) end
   end
   redis.call("PEXPIRE", waiters, ttl)
   redis.call("PEXPIRE", tickets, ttl)
@@ -110,6 +135,9 @@ ticket = ticket or redis.call("INCR", tickets)
 redis.call("ZADD", waiters, now + ttl, token)
 for _, pair in ipairs(names) do redis.call("ZADD", key("line", pair[1]), ticket, token) end
 keep(all, ARGV[5])
+for _, each in ipairs(redis.call("ZRANGEBYSCORE", waiters, "(" .. now + ttl, "+inf")) do
+  redis.call("ZADD", waiters, now + ttl, each)
+end
 local waitMs = 0
 for _, pair in ipairs(names) do
   local name, limit = pair[1], pair[2]
@@ -141,10 +169,7 @@ return { "taken" }`;
 /** ARGV: token, names. Gives back what the token holds, and leaves the lines that it is in. */
 export const RELEASE = `${COMMON}
 local names = { unpack(ARGV, 2) }
-for _, name in ipairs(names) do
-  redis.call("ZREM", key("holders", name), ARGV[1])
-  redis.call("HDEL", key("slots", name), ARGV[1])
-end
+for _, name in ipairs(names) do drop(name, { ARGV[1] }) end
 leaveLines(ARGV[1], names)
 tell(names)
 return 1`;

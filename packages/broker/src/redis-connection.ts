@@ -105,8 +105,33 @@ export async function doneWithin(milliseconds: number, asked: Promise<unknown>):
 /** What a Redis refuses that is full, it may accept soon. */
 const REFUSED_RETRY_MS = 200;
 
+/** A command waited for a Redis that stayed away: see failWaiting. */
+export class StayedAwayError extends Error {}
+
+/** What ioredis keeps until a connection stands: what it was asked meanwhile, and what was under way when the last one was cut. */
+interface WaitingCommands {
+  readonly offlineQueue: CommandQueue;
+  readonly prevCommandQueue: CommandQueue | null | undefined;
+}
+
+interface CommandQueue {
+  shift(): { readonly command: { reject(error: Error): void } } | undefined;
+}
+
 /**
- * Asks again while Redis refuses, as it does when its memory is full or while it loads its data.
+ * Ends the commands that wait for the connection, which goes on trying. ioredis itself ends them only with the connection, and one that
+ * was ended so between two tries gives up at the next: every command then fails at once, also when Redis is there.
+ */
+export function failWaiting(redis: Redis): void {
+  const { offlineQueue, prevCommandQueue } = redis as unknown as WaitingCommands;
+  for (const queue of [prevCommandQueue, offlineQueue])
+    for (let item = queue?.shift(); item !== undefined; item = queue?.shift())
+      item.command.reject(new StayedAwayError("Redis stayed away."));
+}
+
+/**
+ * Asks again while Redis refuses, as it does when its memory is full or while it loads its data. Who has a patience does not ask
+ * a Redis again that stayed away: what was asked is given up by then.
  *
  * @throws the refusal, once the connection is closed for good or the patience has ended
  */
@@ -120,7 +145,8 @@ export async function untilAccepted<T>(
     try {
       return await ask();
     } catch (error) {
-      if (redis.status === "end" || performance.now() > deadline) throw error;
+      const isGivenUp = error instanceof StayedAwayError && patienceMs !== Number.POSITIVE_INFINITY;
+      if (isGivenUp || redis.status === "end" || performance.now() > deadline) throw error;
       await sleep(REFUSED_RETRY_MS);
     }
   }

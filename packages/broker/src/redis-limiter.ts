@@ -14,6 +14,7 @@ import { ACQUIRE, type Acquired, RELEASE, RENEW, type Renewal } from "./limit-sc
 import { Lines } from "./lines.ts";
 import { doneWithin, type Redis, subscribe } from "./redis-connection.ts";
 import { changedNames, RedisLimits } from "./redis-limits.ts";
+import type { RunnerGroup } from "./runner-group.ts";
 
 /** News may be missed, and leases of the dead run out without any: those in front look again after this. */
 const LOOK_AGAIN_MS = 1_000;
@@ -39,6 +40,7 @@ interface Waiter {
 export class RedisLimiter implements Limiter {
   readonly #redis: Redis;
   readonly #keys: Keys;
+  readonly #group: RunnerGroup;
   readonly #settings: RedisLimits;
   #limits: ReadonlyMap<string, Limit> = new Map();
   /** Who waits in this process, by token, and by name in the order of asking. */
@@ -51,11 +53,12 @@ export class RedisLimiter implements Limiter {
   #isRenewing = false;
   #isClosed = false;
 
-  static async open(redis: Redis, keys: Keys): Promise<RedisLimiter> {
-    const limiter = new RedisLimiter(redis, keys);
+  static async open(redis: Redis, keys: Keys, group: RunnerGroup): Promise<RedisLimiter> {
+    const limiter = new RedisLimiter(redis, keys, group);
     try {
       limiter.#unsubscribe = await subscribe(redis, keys.limitNews, (text) => void limiter.#onNews(text));
       await limiter.#load();
+      group.add(limiter);
       return limiter;
     } catch (error) {
       await limiter.close(); // Its connection and its timer go.
@@ -63,9 +66,10 @@ export class RedisLimiter implements Limiter {
     }
   }
 
-  private constructor(redis: Redis, keys: Keys) {
+  private constructor(redis: Redis, keys: Keys, group: RunnerGroup) {
     this.#redis = redis;
     this.#keys = keys;
+    this.#group = group;
     this.#settings = new RedisLimits(redis, keys);
     this.#renewal = setInterval(() => void this.#renew(), HOLD_RENEWAL_MS);
   }
@@ -109,9 +113,17 @@ export class RedisLimiter implements Limiter {
     });
   }
 
+  /** Redis has been away for too long: who waits fails. What is held stays held, and is counted again when Redis is back. */
+  giveUp(error: Error): void {
+    const waiters = [...this.#waiters.values()];
+    this.#waiters.clear();
+    for (const waiter of waiters) waiter.failed(error);
+  }
+
   /** Gives back what this process holds, and leaves: who waits is refused. Never rejects. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#group.remove(this);
     clearInterval(this.#renewal);
     const leaving = [...this.#waiters.values(), ...this.#held.values()];
     for (const waiter of this.#waiters.values()) waiter.failed(closedError(waiter.names));
@@ -161,8 +173,9 @@ export class RedisLimiter implements Limiter {
 
   #tryFirst(name: string): void {
     const first = this.#lines.first(name);
-    // One signal may take out many: none of them is tried in between.
-    if (first === undefined || first.request.signal?.aborted) return;
+    if (first === undefined) return;
+    // One signal may take out many, and so does giving up: none of them is tried in between.
+    if (first.request.signal?.aborted || !this.#waiters.has(first.token)) return;
     if (this.#lines.isInFront(first)) void this.#try(first);
   }
 

@@ -1,11 +1,18 @@
 import { BrokerUnavailableError } from "@millrace/core";
 import { AwayWatch } from "./away-watch.ts";
-import type { BullMqRunner } from "./bullmq-runner.ts";
 import type { Redis } from "./redis-connection.ts";
 import { withoutPassword } from "./redis-url.ts";
 import { RunnerLeases } from "./runner-lease.ts";
 
-/** What the runners on one connection share. */
+/** Who waits on the connection. */
+interface Member {
+  /** Redis has been away for too long: what waits for it fails. */
+  giveUp(error: Error): void;
+  /** The connection is closed. */
+  loseCluster?(): void;
+}
+
+/** What the runners on one connection share, and a limiter with them. */
 export class RunnerGroup {
   readonly leases: RunnerLeases;
   /** How long they wait for a Redis that is away, or that refuses what they send. */
@@ -13,7 +20,7 @@ export class RunnerGroup {
   /** Of the Redis, for people: without a password. */
   readonly address: string;
   readonly #awayWatch: AwayWatch;
-  readonly #runners = new Set<BullMqRunner>();
+  readonly #members = new Set<Member>();
 
   constructor(redis: Redis, redisUrl: string, patienceSeconds: number) {
     this.leases = new RunnerLeases(redis, redisUrl);
@@ -21,7 +28,7 @@ export class RunnerGroup {
     this.address = withoutPassword(redisUrl);
     this.#awayWatch = new AwayWatch(redis, this.patienceMs, () => {
       const error = this.unavailable(`none for ${patienceSeconds} s`);
-      for (const runner of this.#runners) runner.giveUp(error);
+      for (const member of this.#members) member.giveUp(error);
     });
   }
 
@@ -29,17 +36,17 @@ export class RunnerGroup {
     return new BrokerUnavailableError(this.address, reason);
   }
 
-  add(runner: BullMqRunner): void {
-    this.#runners.add(runner);
+  add(member: Member): void {
+    this.#members.add(member);
   }
 
-  remove(runner: BullMqRunner): void {
-    this.#runners.delete(runner);
+  remove(member: Member): void {
+    this.#members.delete(member);
   }
 
   /** The connection is closed. */
   close(): void {
     this.#awayWatch.stop();
-    for (const runner of this.#runners) runner.loseCluster();
+    for (const member of this.#members) member.loseCluster?.();
   }
 }

@@ -1,3 +1,4 @@
+import { BrokerUnavailableError } from "./errors.ts";
 import { loadInputs, releaseWhole } from "./inputs.ts";
 import { taskRunLogger } from "./logger.ts";
 import { nextRetryDelayMs } from "./retry.ts";
@@ -38,10 +39,16 @@ export abstract class AttemptedRun extends TaskRunRecord {
       this.extra().slots = slots;
       this.extra().limits = [...this.scope.owner.heldLimits, ...names];
     } catch (error) {
-      if (!this.isFinal()) this.threw(error, false);
+      if (!this.isFinal()) this.gotNoSlot(error);
       return;
     }
     this.execute();
+  }
+
+  /** Where a limit cannot be kept for want of a broker, that is not the task's fault, as it is not where a call cannot be sent. */
+  private gotNoSlot(error: unknown): void {
+    if (error instanceof BrokerUnavailableError) this.finish("CRASHED", error, error.message);
+    else this.threw(error, false);
   }
 
   private execute(): void {
