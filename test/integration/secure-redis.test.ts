@@ -80,11 +80,11 @@ afterEach(async () => {
 test("flows, workers and commands need no more rights than the documented ones", async () => {
   const redis = urlFor("millrace", PASSWORD);
   const taskRunner = new DistributedTaskRunner({ redis, namespace: NAMESPACE });
+  await admin.acl("LOG", "RESET");
+  await admin.config("RESETSTAT");
   const worker = await startWorker(NAMESPACE, "--redis", redis, "--threads", "2");
   const limit = (...args: string[]) =>
     run(process.execPath, [CLI, "limit", ...args, "--redis", redis, "--namespace", NAMESPACE]);
-  await admin.acl("LOG", "RESET");
-  await admin.config("RESETSTAT");
 
   expect(await limit("set", "of-flow", "2")).toMatchObject({ code: 0, stderr: "" });
   expect(await limit("set", "of-task", "1")).toMatchObject({ code: 0, stderr: "" });
@@ -98,7 +98,7 @@ test("flows, workers and commands need no more rights than the documented ones",
     const twice = [await cached("kept"), await cached("kept")];
     const nested = await fibonacci(6);
     const limited = await concurrency("of-flow", () =>
-      inspected.withOptions({ tags: ["of-task"] })("limited"),
+      concurrency("of-flow", () => inspected.withOptions({ tags: ["of-task"] })("limited")),
     );
     const held = hold.submit(gate.directory, "held");
     await gate.waitFor("the call has started", (starts) => starts.length === 1);

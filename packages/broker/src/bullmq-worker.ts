@@ -68,10 +68,9 @@ export class BullMqWorker implements WorkerLink {
     });
     link.#withdraw = await registry.announce(info, () => link.#held.calls);
     link.#runners.watch((runnerId) => link.#held.hasAnyOf(runnerId));
-    link.#orphanTimer = setInterval(
-      () => void removeOrphans(redis, keys, queueName).catch(ignore),
-      ORPHANS_MS,
-    );
+    const look = () => void removeOrphans(redis, keys, queueName).catch(ignore);
+    look();
+    link.#orphanTimer = setInterval(look, ORPHANS_MS);
     return link;
   }
 
