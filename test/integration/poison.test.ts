@@ -49,6 +49,31 @@ test.each([
   expect(deaths).toBeLessThanOrEqual(tasks.POISON_CRASH_RETRIES + 3);
 });
 
+test.each(["memory", "redis"] as const)(
+  "a call that ends its thread among 1,000 good ones costs as many threads as it may crash, and one (%s)",
+  async (broker) => {
+    await using gate = await Gate.make();
+    const redis = broker === "redis" ? { redis: inject("redisUrl") } : {};
+    await using cluster = new LocalCluster({ broker, workers: 1, threads: 2, ...redis });
+    const journal = gate.path("deaths");
+    const numbers = Array.from({ length: GOOD / 2 }, (_, index) => index);
+    const run = flow({ name: "poisoned", taskRunner: new DistributedTaskRunner({ cluster }) }, async () => {
+      const before = tasks.add.map(numbers, unmapped(1));
+      const poison = tasks.killThread.submit(journal);
+      const after = tasks.add.map(numbers, unmapped(2));
+      await poison.wait();
+      return { poison: poison.state, sums: [...(await before.results()), ...(await after.results())] };
+    });
+    const { poison, sums } = await run();
+    expect(poison).toMatchObject({
+      type: "CRASHED",
+      message: expect.stringMatching(/exit code 1|process\.exit/),
+    });
+    expect(sums).toEqual([...numbers.map((n) => n + 1), ...numbers.map((n) => n + 2)]);
+    expect(readFileSync(journal, "utf8")).toHaveLength(tasks.POISON_CRASH_RETRIES + 1);
+  },
+);
+
 test("a suspect does not wait for a worker that is busy while another could run it", async () => {
   await using gate = await Gate.make();
   await using cluster = new LocalCluster({

@@ -2,6 +2,7 @@ import { Redis } from "ioredis";
 import { afterEach, beforeEach, expect, inject, test } from "vitest";
 import { Conditions } from "../../../test/support/conditions.ts";
 import { uniqueNamespace } from "../../../test/support/namespace.ts";
+import { until } from "../../../test/support/until.ts";
 import { appendToStream, StreamReader } from "./stream-reader.ts";
 
 let redis: Redis;
@@ -64,6 +65,15 @@ test("hears once what is said twice, as when a command is sent again whose answe
   await redis.xadd(key, "*", ...(entry as [string, string[]])[1]);
   await append("c");
   await hears("a", "b", "c");
+});
+
+test("takes away what it has read: its stream does not grow", async () => {
+  const messages = Array.from({ length: 1_000 }, (_, n) => `${n}`);
+  await Promise.all(messages.map(append));
+  await hears(...messages);
+  await append("last");
+  // It trims after 100 entries, and never the last that it has read.
+  await until("it has trimmed", async () => (await redis.xlen(key)) <= 101);
 });
 
 test("goes on when its connection is cut, and says that messages may be missing only if they may be", async () => {
