@@ -1,7 +1,10 @@
 /** The right to run something lasts for a time: of a worker that sleeps, of a flow whose process died or computes. */
 import { readFile, writeFile } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import { DistributedTaskRunner, flow } from "millrace";
 import { expect, inject, test, vi } from "vitest";
+import { LEASE_MS, LEASE_RENEWAL_MS } from "../../packages/broker/src/intervals.ts";
+import { Wire } from "../../packages/broker/testing/wire.ts";
 import * as tasks from "../fixtures/tasks.ts";
 import { Gate } from "../support/gate.ts";
 import { startHolding } from "../support/holding.ts";
@@ -87,4 +90,41 @@ test("a worker that sleeps past its lease finds its work taken over, and its lat
   await terminate(other);
   expect(await flow({ name: "next", taskRunner }, () => tasks.add(1, 1))()).toBe(2);
   expect((await terminate(sleeper)).code).toBe(0);
+});
+
+test("a worker that is cut off, and stays so, ends what it computes by its own clock", async () => {
+  await using gate = await Gate.make();
+  const namespace = newNamespace();
+  let isCut = false;
+  await using wire = await Wire.to(inject("redisUrl"), () => !isCut);
+  const cutOff = await startWorker(namespace, "--redis", wire.redisUrl, "--threads", "1");
+  const taskRunner = new DistributedTaskRunner({ redis: inject("redisUrl"), namespace });
+  const run = flow({ name: "cut off", taskRunner }, () => tasks.tick(gate.directory)).start();
+  const ticks = (pid: number) =>
+    readFile(gate.path(`${pid}.ticks`), "utf8").then(
+      ({ length }) => length,
+      () => 0,
+    );
+  await until("it computes", async () => (await ticks(cutOff.pid)) > 0);
+  isCut = true;
+  const cutAt = performance.now();
+  const other = await startWorker(namespace, "--threads", "1");
+  await until("the other has taken it over", async () => (await ticks(other.pid)) > 0, 20_000);
+  let last = -1;
+  await until(
+    "it has ended",
+    async () => {
+      const before = last;
+      last = await ticks(cutOff.pid);
+      await sleep(1_000); // Fifty of its ticks.
+      return last === before;
+    },
+    LEASE_AND_MORE_MS,
+  );
+  expect(performance.now() - cutAt).toBeLessThan(LEASE_MS + LEASE_RENEWAL_MS + 5_000);
+  await writeFile(gate.path("open"), "");
+  expect(await run.result()).toBe(other.pid);
+  await terminate(other);
+  cutOff.child.kill("SIGKILL");
+  await cutOff.exited;
 });
