@@ -101,6 +101,7 @@ export interface Nested {
 /** A call of a run in this process. */
 export class LocalEntry extends Entry {
   readonly call: Call;
+  readonly taskKey: string;
   readonly dispatcher: Dispatcher;
   /** False: the call is foreseen, and its run still waits for others. */
   isSubmitted: boolean;
@@ -115,12 +116,9 @@ export class LocalEntry extends Entry {
     super(sequence);
     this.dispatcher = dispatcher;
     this.call = call;
+    this.taskKey = taskKeyOf(call.task);
     this.upstream = upstream ?? NONE;
     this.isSubmitted = upstream === undefined;
-  }
-
-  get taskKey(): string {
-    return taskKeyOf(this.call.task);
   }
 
   get crashRetries(): number {
