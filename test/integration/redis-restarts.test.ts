@@ -79,15 +79,20 @@ describe.each([
   });
 });
 
+/** Starts a worker of one thread. Gives what has tasks run there. */
+async function serve(
+  redis: RestartableRedis,
+  namespace: string,
+  redisTimeoutSeconds = 60,
+): Promise<DistributedTaskRunner> {
+  await startWorker(namespace, "--redis", redis.url, "--threads", "1");
+  return new DistributedTaskRunner({ redis: redis.url, namespace, redisTimeoutSeconds });
+}
+
 test("one that stays away ends what waits for it, with the reason, after the set time", async () => {
   await using redis = await RestartableRedis.start();
   await using gate = await Gate.make();
-  await startWorker("away", "--redis", redis.url, "--threads", "1");
-  const taskRunner = new DistributedTaskRunner({
-    redis: redis.url,
-    namespace: "away",
-    redisTimeoutSeconds: 1,
-  });
+  const taskRunner = await serve(redis, "away", 1);
   const run = flow({ name: "away", taskRunner }, () => tasks.hold(gate.directory, "a")).start();
   await gate.waitFor("the call runs", (starts) => starts.length === 1);
   await redis.kill();
@@ -98,12 +103,7 @@ test("one that stays away ends what waits for it, with the reason, after the set
 
 test("one that comes back after it was given up serves what is submitted then, and what waited anew", async () => {
   await using redis = await RestartableRedis.start();
-  await startWorker("again", "--redis", redis.url, "--threads", "1");
-  const taskRunner = new DistributedTaskRunner({
-    redis: redis.url,
-    namespace: "again",
-    redisTimeoutSeconds: 3,
-  });
+  const taskRunner = await serve(redis, "again", 3);
   const ends = await flow({ name: "again", taskRunner }, async () => {
     await tasks.sum([1]);
     await redis.kill();
@@ -123,12 +123,7 @@ test("one that comes back after it was given up serves what is submitted then, a
 test("one that stays away ends what waits for a slot of a limit, as it ends what waits to be sent", async () => {
   await using redis = await RestartableRedis.start();
   await using gate = await Gate.make();
-  await startWorker("slots", "--redis", redis.url, "--threads", "1");
-  const taskRunner = new DistributedTaskRunner({
-    redis: redis.url,
-    namespace: "slots",
-    redisTimeoutSeconds: 1,
-  });
+  const taskRunner = await serve(redis, "slots", 1);
   const broker = await BullMqBroker.connect({ redisUrl: redis.url, namespace: "slots" });
   await broker.limits().set("narrow", { slots: 1 });
   const narrow = tasks.hold.withOptions({ tags: ["narrow"] });
@@ -151,8 +146,7 @@ test("one that stays away ends what waits for a slot of a limit, as it ends what
 test("one that is full refuses what it is sent, and everything ends when it has room again", async () => {
   await using redis = await RestartableRedis.start();
   await using gate = await Gate.make();
-  await startWorker("full", "--redis", redis.url, "--threads", "1");
-  const taskRunner = new DistributedTaskRunner({ redis: redis.url, namespace: "full" });
+  const taskRunner = await serve(redis, "full");
   const run = flow({ name: "full", taskRunner }, async () => {
     const held = tasks.hold.submit(gate.directory, "a");
     await gate.waitFor("the call runs", (starts) => starts.length === 1);
@@ -169,8 +163,7 @@ test("one that is full refuses what it is sent, and everything ends when it has 
 test("one that is full for longer than a heartbeat lasts takes no worker for dead", async () => {
   await using redis = await RestartableRedis.start();
   await using gate = await Gate.make();
-  await startWorker("long-full", "--redis", redis.url, "--threads", "1");
-  const taskRunner = new DistributedTaskRunner({ redis: redis.url, namespace: "long-full" });
+  const taskRunner = await serve(redis, "long-full");
   const run = flow({ name: "long-full", taskRunner }, () => tasks.hold(gate.directory, "a")).start();
   const [start] = await gate.waitFor("the call runs", (starts) => starts.length === 1);
   await gate.forgetStarts();
@@ -185,8 +178,7 @@ test("one that is full for longer than a heartbeat lasts takes no worker for dea
 test("one that refuses a call for longer than a batch may be missing has it started once", async () => {
   await using redis = await RestartableRedis.start();
   await using gate = await Gate.make();
-  await startWorker("refused", "--redis", redis.url, "--threads", "1");
-  const taskRunner = new DistributedTaskRunner({ redis: redis.url, namespace: "refused" });
+  const taskRunner = await serve(redis, "refused");
   const run = flow({ name: "refused", taskRunner }, async () => {
     await redis.setMemoryLimit("1mb"); // It has more already.
     const call = tasks.holdOnce.submit(gate.directory, 100);
@@ -202,8 +194,7 @@ test("one that refuses a call for longer than a batch may be missing has it star
 test("one that is full has a cancellation wait, and the call ends when it has room again", async () => {
   await using redis = await RestartableRedis.start();
   await using gate = await Gate.make();
-  await startWorker("cancelled", "--redis", redis.url, "--threads", "1");
-  const taskRunner = new DistributedTaskRunner({ redis: redis.url, namespace: "cancelled" });
+  const taskRunner = await serve(redis, "cancelled");
   const run = flow({ name: "cancelled", taskRunner }, () => tasks.hold(gate.directory, "a")).start();
   await gate.waitFor("the call runs", (starts) => starts.length === 1);
   await redis.setMemoryLimit("1mb"); // It has more already.

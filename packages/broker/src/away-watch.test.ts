@@ -1,15 +1,12 @@
-import { afterEach, expect, inject, test } from "vitest";
+import { expect, inject, test } from "vitest";
+import { useCleanups } from "../../../test/support/cleanups.ts";
 import { startPrivateRedis } from "../../../test/support/private-redis.ts";
 import { until } from "../../../test/support/until.ts";
 import { Wire, type WireLink } from "../testing/wire.ts";
 import { AwayWatch } from "./away-watch.ts";
 import { connectRedis, type Redis } from "./redis-connection.ts";
 
-const cleanups: (() => unknown)[] = [];
-
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
+const cleanups = useCleanups();
 
 /** Less than the second after which a connection is tried again, so that the patience ends between two tries. */
 const PATIENCE_MS = 500;

@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { Redis } from "ioredis";
-import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
-import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../../test/support/leaks.ts";
+import { describe, expect, inject, test } from "vitest";
+import { useCleanups } from "../../../test/support/cleanups.ts";
 import { startPrivateRedis } from "../../../test/support/private-redis.ts";
 import { until } from "../../../test/support/until.ts";
 import { TestRunner, TestWorker } from "../testing/parties.ts";
@@ -19,17 +19,7 @@ const BUILT_BROKER = new URL("../dist/bullmq-broker.js", import.meta.url).href;
 /** What a busy machine may add to what intervals.ts promises. */
 const SLACK_MS = 2_000;
 
-let resources: ResourceSnapshot;
-const cleanups: (() => unknown)[] = [];
-
-beforeEach(async () => {
-  resources = await snapshotResources();
-});
-
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-  await expectReleased(resources);
-});
+const cleanups = useCleanups();
 
 async function setUp() {
   const pair = await connectPair();

@@ -3,8 +3,8 @@
  * taken for dead for that, and nothing is lost.
  */
 import { Redis } from "ioredis";
-import { afterEach, beforeEach, expect, test } from "vitest";
-import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../../test/support/leaks.ts";
+import { expect, test } from "vitest";
+import { useCleanups } from "../../../test/support/cleanups.ts";
 import { RestartableRedis } from "../../../test/support/restartable-redis.ts";
 import { until } from "../../../test/support/until.ts";
 import { TestRunner, TestWorker } from "../testing/parties.ts";
@@ -14,17 +14,7 @@ import { keysOf } from "./keys.ts";
 
 const NAMESPACE = "full";
 
-let resources: ResourceSnapshot;
-const cleanups: (() => unknown)[] = [];
-
-beforeEach(async () => {
-  resources = await snapshotResources();
-});
-
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-  await expectReleased(resources);
-});
+const cleanups = useCleanups();
 
 /** @param patienceSeconds how long what is refused may keep others waiting */
 async function setUp(patienceSeconds?: number) {

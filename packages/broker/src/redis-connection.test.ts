@@ -1,8 +1,8 @@
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { inspect } from "node:util";
 import { BrokerUnavailableError, InvalidOptionError, RedisUnsuitableError } from "@millrace/core";
-import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
-import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../../test/support/leaks.ts";
+import { describe, expect, inject, test } from "vitest";
+import { useCleanups } from "../../../test/support/cleanups.ts";
 import { startPrivateRedis } from "../../../test/support/private-redis.ts";
 import { until } from "../../../test/support/until.ts";
 import { Wire, type WireLink } from "../testing/wire.ts";
@@ -12,17 +12,7 @@ import { checkRedis, unsuitable } from "./redis-check.ts";
 import { connectRedis, doneWithin, duplicateForBlocking, type Redis, subscribe } from "./redis-connection.ts";
 import { parseRedisUrl, withoutPassword } from "./redis-url.ts";
 
-let resources: ResourceSnapshot;
-const cleanups: (() => unknown)[] = [];
-
-beforeEach(async () => {
-  resources = await snapshotResources();
-});
-
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-  await expectReleased(resources);
-});
+const cleanups = useCleanups();
 
 /** The error with which connecting fails, after which nothing may be left. */
 async function failureOf(redisUrl: string): Promise<Error> {
