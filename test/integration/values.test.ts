@@ -51,6 +51,13 @@ function sharedTests(): void {
     expect(await inFlow(() => tasks.nestBytes(bytes))()).toEqual([2, 1, MB]);
   });
 
+  test("what a task gives whole to its calls arrives in each of them", async () => {
+    await using gate = await Gate.make();
+    await gate.open();
+    const lengths = await inFlow(() => tasks.nestMap(MB, 100, gate.directory))();
+    expect(lengths).toEqual(Array.from({ length: 100 }, (_, n) => MB + n));
+  });
+
   test("each task gets a copy of its own", async () => {
     const seen = await inFlow(async () => {
       const made = tasks.makeBytes.submit(MB, 1);
@@ -162,6 +169,31 @@ describe("on a Redis cluster of two worker processes", () => {
     // A second upload, or a third fetch, would be 10 MB more.
     expect((await received()) - receivedBefore).toBeLessThan(20 * MB);
     expect((await sent()) - sentBefore).toBeLessThan(30 * MB);
+    await expectAllFreed();
+  });
+
+  test("10 MB that a task gives whole to its calls go up once, past the flow's process, and down at most once per process", async () => {
+    await using gate = await Gate.make();
+    const [receivedBefore, sentBefore, readBefore] = [await received(), await sent(), bytesReadHere()];
+    await inFlow(async () => {
+      const mapped = tasks.nestMap.submit(10 * MB, 200, gate.directory);
+      await gate.waitFor("all calls have ended", (starts) => starts.length === 1);
+      await until("it is freed, though the task goes on", async () => (await keptValues()) === 0);
+      await gate.open();
+      expect(await mapped).toHaveLength(200);
+    })();
+    expect((await received()) - receivedBefore).toBeLessThan(20 * MB);
+    expect((await sent()) - sentBefore).toBeLessThan(30 * MB);
+    expect(bytesReadHere() - readBefore).toBeLessThan(MB);
+    await expectAllFreed();
+  });
+
+  test("a large argument of a task's call goes past the flow's process, too, and is freed with the call", async () => {
+    const readBefore = bytesReadHere();
+    await inFlow(async () => {
+      expect(await tasks.nestBytes(new Uint8Array(5 * MB).fill(1))).toEqual([2, 1, 5 * MB]);
+    })();
+    expect(bytesReadHere() - readBefore).toBeLessThan(MB);
     await expectAllFreed();
   });
 
@@ -301,6 +333,20 @@ describe("on a Redis cluster of two worker processes", () => {
         return sizes.results();
       })();
       expect(lasts).toEqual(Array.from({ length: 40 }, (_, n) => MB + n));
+    });
+
+    test("what a task has given to its calls it gives again", async () => {
+      await using gate = await Gate.make();
+      const lengths = await inFlow(async () => {
+        const nested = tasks.nestBehind.submit(MB, gate.directory);
+        await until("its values are kept", async () => (await keptValues()) === 2);
+        await gate.waitFor("others keep the threads", (starts) => starts.length === 2);
+        await lose();
+        await gate.open();
+        return nested;
+      })();
+      expect(lengths).toEqual([MB, MB + 1, MB + 2, MB + 3, MB - 1]);
+      await expectAllFreed();
     });
 
     test("an argument is put there again", async () => {

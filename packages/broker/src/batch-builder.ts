@@ -18,7 +18,7 @@ import { MOST_BATCH_BYTES } from "./batch-plan.ts";
 import { type CallValue, INLINE_LIMIT_BYTES, inSharedMemory } from "./call-values.ts";
 import { KeptValue, type ValueUser } from "./kept-value.ts";
 import { MOST_MESSAGE_BYTES } from "./message-fields.ts";
-import type { Values } from "./values.ts";
+import type { PlacesValues } from "./values.ts";
 
 /**
  * What one call may have in its message, which is to be readable at the other end: it holds as well what the batch had before the call
@@ -35,11 +35,11 @@ export class BatchBuilder {
   readonly #references: TaskReference[] = [];
   readonly #contexts: CallContext[] = [];
   readonly #calls: BatchCall[] = [];
-  readonly #values: Values | undefined;
+  readonly #values: PlacesValues | undefined;
   #sizeBytes = 0;
 
   /** @param values keeps the large ones. Left out: they are in the batch. */
-  constructor(id: string, runnerId: string, values?: Values) {
+  constructor(id: string, runnerId: string, values?: PlacesValues) {
     this.#id = id;
     this.#runnerId = runnerId;
     this.#values = values;
@@ -92,12 +92,12 @@ export class BatchBuilder {
     const context = this.#contexts.push(contexts[call.context] as CallContext) - 1;
     const task = this.#tasks.get(reference) ?? this.#addTask(reference, reference);
     const inputs = call.inputs.map((input) =>
-      input instanceof Uint8Array ? this.#place(input, input, user, false) : this.#passed(input, user),
+      input instanceof Uint8Array ? this.#place(input, input, user, false) : passed(input, user),
     );
     const args =
       call.argsReference === undefined
         ? this.#place(call.args, call.args, user, false)
-        : this.#passed(call.argsReference, user);
+        : passed(call.argsReference, user);
     const placed = args instanceof Uint8Array ? { args } : { args: NO_BYTES, argsReference: args };
     this.#push({ ...call, ...placed, inputs, sequence, task, context });
   }
@@ -134,12 +134,6 @@ export class BatchBuilder {
     return this.#values === undefined ? bytes : this.#values.place(owner, bytes, user, isHeld);
   }
 
-  /** What a producer needs knows where it is kept by now. */
-  #passed<Input extends CallInput>(input: Input, user: ValueUser): Input {
-    if (input instanceof KeptValue) this.#values?.need(input, user);
-    return input;
-  }
-
   /**
    * What stands for an input: the call of the batch whose value it will be; where it is kept; or its value as bytes. One that
    * came from a worker is passed on as it came, without being decoded.
@@ -150,7 +144,8 @@ export class BatchBuilder {
     const sequence = above.get(input.run);
     if (sequence !== undefined) return sequence;
     const raw = input.run.rawInput();
-    if (raw instanceof DistantValue && this.#values?.forwards(raw)) return this.#values.need(raw.kept, user);
+    const forwarded = raw instanceof DistantValue ? this.#values?.forward(raw, user) : undefined;
+    if (forwarded !== undefined) return forwarded;
     const encoded = raw instanceof DistantValue ? raw.encoded : raw;
     return encoded instanceof EncodedValue
       ? this.#place(encoded, encoded.bytes, user, true)
@@ -183,6 +178,12 @@ export class BatchBuilder {
     }
     return this.#contexts.length - 1;
   }
+}
+
+/** What a producer needs, or a running call gives, knows where it is kept by now. */
+function passed<Input extends CallInput>(input: Input, user: ValueUser): Input {
+  if (input instanceof KeptValue) input.values.need(input, user);
+  return input;
 }
 
 const NONE: readonly never[] = [];

@@ -1,4 +1,4 @@
-import { DecodeError, SignatureError } from "@millrace/core";
+import { DecodeError, SignatureError, ValueLostError } from "@millrace/core";
 import { processLogger } from "@millrace/core/internal";
 import { type Batch, decodeBatch } from "./batch.ts";
 import type { Delivery, WorkerHandlers, WorkerInfo, WorkerLink } from "./broker.ts";
@@ -9,6 +9,7 @@ import { LEAVE_MS, RUNNER_LEASE_MS } from "./intervals.ts";
 import { JobFeed } from "./job-feed.ts";
 import type { Keys } from "./keys.ts";
 import { removeOrphans } from "./orphans.ts";
+import { encodeError } from "./outcomes.ts";
 import { doneWithin, type Redis } from "./redis-connection.ts";
 import { RedisValues } from "./redis-values.ts";
 import { Refusals } from "./refusals.ts";
@@ -199,7 +200,7 @@ export class BullMqWorker implements WorkerLink {
     const { batchId, sequence, id } = answer;
     this.#handlers.onAnswer(
       value === undefined
-        ? { batchId, sequence, id, ...encodeOutcome({ kind: "value-lost", payload: new Uint8Array() }) }
+        ? { batchId, sequence, id, ...encodeOutcome({ kind: "value-lost", payload: lostError(reference) }) }
         : { ...answer, value },
     );
   }
@@ -213,6 +214,10 @@ export class BullMqWorker implements WorkerLink {
     });
     this.#finishing.add(finished);
   }
+}
+
+function lostError({ sizeBytes }: ValueReference): Uint8Array {
+  return encodeError(new ValueLostError(sizeBytes, "the worker that needs it did not find it"));
 }
 
 function ignore(): void {}

@@ -3,7 +3,7 @@ import type { Nested } from "./entries.ts";
 import { encodeError } from "./outcomes.ts";
 import { encodeServiceAnswer, type Request } from "./requests.ts";
 
-type ServiceRequest = Exclude<Request, { readonly type: "submit" | "cancel" }>;
+type ServiceRequest = Exclude<Request, { readonly type: "submit" | "cancel" | "release" }>;
 
 /**
  * Does for a call in a worker what it would do itself, were it in this process: waits for slots, reads and writes

@@ -1,11 +1,13 @@
-import { logTo, type Slots, WorkerLostError } from "@millrace/core";
+import { logTo, type Slots, ValueLostError, WorkerLostError } from "@millrace/core";
 import { decode, encode, type TaskDefinition } from "@millrace/core/internal";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { TestCall, taskOf } from "../testing/calls.ts";
 import { sampleBatch } from "../testing/samples.ts";
 import { outcome, ScriptedBroker } from "../testing/scripted-broker.ts";
 import type { Batch } from "./batch.ts";
+import type { ValueReference } from "./call-values.ts";
 import { Dispatcher } from "./dispatcher.ts";
+import { givenReference } from "./given-values.ts";
 import { decodeOutcome, decodeServiceAnswer, type Request } from "./requests.ts";
 
 let broker: ScriptedBroker;
@@ -35,6 +37,16 @@ function nested(number = 0, crashRetries = 1): Request {
     priority: 0,
     queue: "",
     batch: { ...sample, calls: sample.calls.map((call) => ({ ...call, number })) },
+  };
+}
+
+/** The same, with an input that stands for a value. */
+function referringTo(request: Request, input: ValueReference): Request {
+  if (request.type !== "submit") return request;
+  const { batch } = request;
+  return {
+    ...request,
+    batch: { ...batch, calls: batch.calls.map((call) => ({ ...call, inputs: [input] })) },
   };
 }
 
@@ -99,6 +111,27 @@ describe("a call that a running call makes", () => {
     for (const batch of [...broker.sent].reverse()) broker.returns(batch, batch.id);
     expect(await call.value()).toBe(broker.sent[0]!.id);
     expect(broker.answers).toHaveLength(depth);
+  });
+
+  test("gets what its parent has given, which came with an earlier request", async () => {
+    const { parent } = await parentAndChild();
+    const [large, request] = [new Uint8Array(100_000), nested(1)];
+    const given = givenReference(0, large.length);
+    broker.asks(parent, sequenceOf(parent), 2, nested(2), [{ id: given.id, value: large }]);
+    broker.asks(parent, sequenceOf(parent), 3, referringTo(request, given));
+    broker.hasWorkers(1, 4);
+    const sent = await broker.sends(4);
+    expect(sent.calls[0]!.inputs).toEqual([large]);
+  });
+
+  test("that refers to what did not come is to be made again", async () => {
+    broker.hasWorkers(1, 1);
+    submit();
+    const parent = await broker.sends(1);
+    broker.asks(parent, sequenceOf(parent), 1, referringTo(nested(), givenReference(7, 100_000)));
+    const { kind, payload } = decodeOutcome(await broker.answered(0));
+    expect(kind).toBe("value-lost");
+    expect(decode(payload)).toBeInstanceOf(ValueLostError);
   });
 
   test("is cancelled when its parent says so, waiting or sent", async () => {

@@ -2,6 +2,7 @@ import type { Call, Outcome, UpstreamRun } from "@millrace/core";
 import type { RunServices } from "@millrace/core/internal";
 import type { BatchBuilder } from "./batch-builder.ts";
 import type { Dispatcher } from "./dispatcher.ts";
+import type { GivenValues } from "./given-values.ts";
 import { type KeptValue, StoredValue, type ValueUser } from "./kept-value.ts";
 import type { NestedEntry } from "./nested-entry.ts";
 import { type RawOutcome, toOutcome } from "./outcomes.ts";
@@ -96,6 +97,8 @@ export interface Nested {
   readonly resources: Map<number, () => void>;
   /** Large values that calls of it have returned: it may be fetching them until it ends. */
   readonly results: KeptValue[];
+  /** Large values that it gives to its calls. */
+  readonly given: GivenValues;
 }
 
 /** A call of a run in this process. */

@@ -26,9 +26,16 @@ export {
   type WorkerLink,
 } from "./broker.ts";
 export { surveyOf } from "./call-survey.ts";
-export { type CallValue, isReference, type ValueReference } from "./call-values.ts";
+export {
+  type CallValue,
+  INLINE_LIMIT_BYTES,
+  inSharedMemory,
+  isReference,
+  type ValueReference,
+} from "./call-values.ts";
 export { Dispatcher, type DispatcherOptions } from "./dispatcher.ts";
 export { DurationSums, Durations } from "./durations.ts";
+export { givenReference, isGiven } from "./given-values.ts";
 export { keysOf } from "./keys.ts";
 export { MemoryBroker } from "./memory-broker.ts";
 export { encodeError, type RawOutcome, toOutcome, toRaw } from "./outcomes.ts";
@@ -38,6 +45,7 @@ export {
   decodeReport,
   type EncodedReport,
   encodeReport,
+  type GivenValue,
   type OutcomeKind,
   type Report,
 } from "./report.ts";
@@ -50,4 +58,5 @@ export {
   type Request,
   type ServiceAnswer,
 } from "./requests.ts";
+export { MOST_LOSSES, type PlacesValues } from "./values.ts";
 export type { CallAnswer } from "./worker-messages.ts";

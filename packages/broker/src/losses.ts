@@ -4,7 +4,7 @@ import type { LostBatch } from "./broker.ts";
 import type { Entry } from "./entries.ts";
 import type { NestedCalls } from "./nested-calls.ts";
 import { NestedEntry } from "./nested-entry.ts";
-import { decodeError, type RawOutcome } from "./outcomes.ts";
+import { decodeError, encodeError, type RawOutcome } from "./outcomes.ts";
 import type { Outstanding } from "./outstanding.ts";
 import type { Waiting } from "./waiting.ts";
 
@@ -80,7 +80,10 @@ export class Losses {
     try {
       if (lost !== undefined) await lost.values.restore(lost);
     } catch (error) {
-      if (!entry.isSettled) entry.settle({ type: "crashed", error: error as Error });
+      if (entry.isSettled) return;
+      // The call that made it may have what it gave, and can give it again.
+      if (entry instanceof NestedEntry) entry.settleRaw({ kind: "value-lost", payload: encodeError(error) });
+      else entry.settle({ type: "crashed", error: error as Error });
       return;
     } finally {
       this.#restoring.delete(entry);

@@ -2,7 +2,7 @@ import { DecodeError } from "@millrace/core";
 import { rules, unpackMessage } from "@millrace/core/internal";
 
 /** A message is a MessagePack array that opens with the version. Both sides must have the same. */
-export const WIRE_VERSION = 5;
+export const WIRE_VERSION = 6;
 
 /**
  * The longest message that is read. Values above 64 KiB travel beside it, and a batch of many calls ends at 4 MiB (batch-plan.ts), so

@@ -79,7 +79,13 @@ const reports: fc.Arbitrary<Report> = fc.record({
     }),
   ),
   logs: text,
-  requests: fc.array(fc.record({ sequence: count, id: count, body: bytes }), { maxLength: 3 }),
+  requests: fc.array(
+    fc.record({
+      ...{ sequence: count, id: count, body: bytes },
+      given: fc.array(fc.record({ id: text, value: fc.oneof(bytes, references) }), { maxLength: 2 }),
+    }),
+    { maxLength: 3 },
+  ),
   parked: fc.array(count, { maxLength: 3 }),
   started: fc.array(count, { maxLength: 3 }),
   workerId: text,
@@ -189,7 +195,11 @@ describe.each([
     const other = Uint8Array.from(valid);
     expect(other[1]).toBe(WIRE_VERSION); // Behind the array's head.
     other[1] = WIRE_VERSION + 1;
-    expect(() => decode(other)).toThrow(/version 5, got version 6 .*run the same version of Millrace/);
+    expect(() => decode(other)).toThrow(
+      new RegExp(
+        `version ${WIRE_VERSION}, got version ${WIRE_VERSION + 1} .*run the same version of Millrace`,
+      ),
+    );
   });
 });
 

@@ -1,10 +1,14 @@
-import { DecodeError } from "@millrace/core";
+import { DecodeError, NotEncodableError } from "@millrace/core";
 import { processLogger } from "@millrace/core/internal";
+import type { Batch } from "./batch.ts";
 import { isGivenUp } from "./blame.ts";
 import type { RunnerLink } from "./broker.ts";
 import { serveRequest } from "./call-services.ts";
+import { isReference } from "./call-values.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { Entry, Nested } from "./entries.ts";
+import { GivenValues, isGiven } from "./given-values.ts";
+import { keptIn } from "./kept-value.ts";
 import { NestedEntry } from "./nested-entry.ts";
 import { encodeError } from "./outcomes.ts";
 import type { Outstanding } from "./outstanding.ts";
@@ -43,9 +47,17 @@ export class NestedCalls {
     this.#laneOf = laneOf;
   }
 
-  onRequest(link: RunnerLink, { batchId, workerId }: Report, { sequence, id, body }: CallRequest): void {
+  onRequest(
+    link: RunnerLink,
+    { batchId, workerId }: Report,
+    { sequence, id, body, given }: CallRequest,
+  ): void {
     const entry = this.#outstanding.inBatch(batchId, sequence);
-    if (entry === undefined) return; // It has ended meanwhile.
+    if (entry === undefined) {
+      // It has ended meanwhile.
+      for (const { value } of given) if (isReference(value)) this.#dispatcher.values.discard(value);
+      return;
+    }
     let request: Request;
     try {
       request = decodeRequest(body);
@@ -60,6 +72,7 @@ export class NestedCalls {
     entry.nested ??= {
       ...{ requests: new SeenNumbers(), unanswered: 0 },
       ...{ calls: new Map(), resources: new Map(), results: [] },
+      given: new GivenValues(this.#dispatcher.values),
     };
     const { nested } = entry;
     if (request.type === "cancel") {
@@ -68,8 +81,13 @@ export class NestedCalls {
       if (call !== undefined) (call.lane ?? this.#dispatcher).cancelEntry(call);
       return;
     }
+    if (request.type === "release") {
+      nested.given.release(request.given);
+      return;
+    }
     // A report comes twice when its connection broke before Redis could say that it has it, and late when Redis has refused it at first.
     if (id > 0 && !nested.requests.add(id)) return;
+    for (const value of given) nested.given.add(value);
     if (id > 0) this.#outstanding.changeParked(entry, () => nested.unanswered++);
     const answer: Answer = (answered) => {
       if (entry.nested !== nested) return; // The call has ended meanwhile.
@@ -88,15 +106,28 @@ export class NestedCalls {
     request: Request & { readonly type: "submit" },
     answer: Answer,
   ): void {
-    const call: NestedEntry = new NestedEntry(parent, request, (outcome) => {
+    const { values } = this.#dispatcher;
+    let batch: Batch;
+    try {
+      batch = nested.given.filled(request.batch);
+    } catch (error) {
+      const kind = error instanceof NotEncodableError ? "threw-for-good" : "value-lost";
+      answer(encodeOutcome({ kind, payload: encodeError(error) }));
+      return;
+    }
+    const call: NestedEntry = new NestedEntry(parent, { ...request, batch }, (outcome) => {
       nested.calls.delete(id);
+      values.ended(call);
       const { reference } = outcome;
-      const kept = reference && (call.lane ?? this.#dispatcher).values.returned(reference);
+      const kept = reference && (call.lane?.values ?? values).returned(reference);
       if (kept !== undefined && parent.nested === nested) nested.results.push(kept);
       else kept?.release();
       answer(encodeOutcome(outcome));
     });
     nested.calls.set(id, call);
+    for (const kept of keptIn(batch)) values.need(kept, call); // From now on: it may wait for long.
+    for (const { argsReference } of request.batch.calls)
+      if (isGiven(argsReference)) nested.given.release(argsReference.id); // Arguments are of one call.
     if (request.queue === "" || this.#laneOf === undefined) this.#dispatcher.adopt(call);
     else
       this.#laneOf(request.queue).then(
@@ -122,10 +153,11 @@ export class NestedCalls {
   /** Nobody waits any more for what the call has asked for. */
   abandon(entry: Entry): void {
     if (entry.nested === undefined) return;
-    const { calls, resources, results } = entry.nested;
+    const { calls, resources, results, given } = entry.nested;
     entry.nested = undefined; // First: nobody is answered any more.
     for (const call of calls.values()) (call.lane ?? this.#dispatcher).cancelEntry(call);
     for (const end of [...resources.values()]) end();
     for (const kept of results) kept.release();
+    given.releaseAll();
   }
 }

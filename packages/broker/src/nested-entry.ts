@@ -7,7 +7,7 @@ import { Entry } from "./entries.ts";
 import { type RawOutcome, toRaw } from "./outcomes.ts";
 import type { Request } from "./requests.ts";
 
-/** A call that a running call has made: its values stay the bytes that they are. */
+/** A call that a running call has made: its values stay the bytes that they are, or where they are kept. */
 export class NestedEntry extends Entry {
   /** The dispatcher that has it. */
   lane: Dispatcher | undefined;
@@ -62,7 +62,6 @@ export class NestedEntry extends Entry {
 
   settleRaw(outcome: RawOutcome): void {
     this.isSettled = true;
-    if (this.needs !== undefined) this.lane?.values.ended(this);
     this.#answer(outcome);
   }
 

@@ -70,11 +70,14 @@ test("writing says what Redis does not take", async () => {
   await expect(store.write(reference, BYTES)).rejects.toThrow("WRONGTYPE");
 });
 
-function largeReport(): { report: Report; bytes: Uint8Array; attachments: Uint8Array[] } {
+function largeReport() {
+  return encodedReport({ outcomes: [{ sequence: 0, kind: "returned", durationMicros: 1, payload: BYTES }] });
+}
+
+function encodedReport(parts: Partial<Report>) {
   const report: Report = {
-    batchId: "runner.1",
-    outcomes: [{ sequence: 0, kind: "returned", durationMicros: 1, payload: BYTES }],
-    ...{ logs: "", requests: [], parked: [], started: [], workerId: "" },
+    ...{ batchId: "runner.1", outcomes: [], logs: "", requests: [], parked: [], started: [], workerId: "" },
+    ...parts,
   };
   const attachments: Uint8Array[] = [];
   return { report, bytes: encodeReport(report, attachments), attachments };
@@ -100,6 +103,23 @@ test("reports stay in their order, also behind one whose value is being written"
   const entries = await redis.xrangeBuffer(keys.replies("runner"), "-", "+");
   expect(entries.at(-1)?.[1][1]?.toString()).toBe("small");
   expect(entries[1]?.[1][1]?.length).toBeLessThan(1_000);
+  expect(await redis.hlen(keys.values("runner"))).toBe(1);
+});
+
+test("what a call gives to its calls is kept, too, but for what is too large", async () => {
+  const setup = await setUp();
+  const { redis, keys } = setup;
+  await redis.xadd(keys.replies("runner"), "*", "r", "");
+  const sender = senderOf(setup);
+  Object.assign(setup.store, { mostBytes: BYTES.length });
+  const tooLarge = new Uint8Array(new SharedArrayBuffer(BYTES.length + 1));
+  const given = [BYTES, tooLarge].map((value, index) => ({ id: `${index}`, value }));
+  const requests = [{ sequence: 0, id: 1, body: Uint8Array.of(1), given }];
+  sender.send(encodedReport({ outcomes: [], requests }));
+  await sender.appended();
+  const [, entry] = await redis.xrangeBuffer(keys.replies("runner"), "-", "+");
+  const [asked] = decodeReport(entry![1][1]!).requests;
+  expect(asked?.given).toMatchObject([{ id: "0", value: { runnerId: "runner", sizeBytes: BYTES.length } }]);
   expect(await redis.hlen(keys.values("runner"))).toBe(1);
 });
 

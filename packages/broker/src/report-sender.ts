@@ -1,8 +1,14 @@
 import { randomUUID } from "node:crypto";
-import { INLINE_LIMIT_BYTES } from "./call-values.ts";
+import { INLINE_LIMIT_BYTES, isReference, NOTHING, type ValueReference } from "./call-values.ts";
 import { encodeError } from "./outcomes.ts";
 import { type Redis, untilAccepted } from "./redis-connection.ts";
-import { type CallOutcome, type EncodedReport, encodeReport } from "./report.ts";
+import {
+  type CallOutcome,
+  type CallRequest,
+  type EncodedReport,
+  encodeReport,
+  type GivenValue,
+} from "./report.ts";
 import type { Seal } from "./seal.ts";
 import { appendToStream } from "./stream-reader.ts";
 import { checkFits, type ValueStore } from "./value-store.ts";
@@ -58,10 +64,10 @@ export class ReportSender {
     this.#waiting = sent;
   }
 
-  async #appendWithValues({ bytes, outcomes }: { bytes: Uint8Array; outcomes: readonly CallOutcome[] }) {
+  async #appendWithValues({ bytes, kept }: { bytes: Uint8Array; kept: readonly ValueReference[] }) {
     if (await this.#append(bytes)) return;
     // The runner is gone, and so are its values, but for what was written only now.
-    for (const { reference } of outcomes) if (reference !== undefined) this.#options.store.remove(reference);
+    for (const reference of kept) this.#options.store.remove(reference);
   }
 
   /** Until Redis accepts it; true as well when the connection is closed for good. */
@@ -74,31 +80,49 @@ export class ReportSender {
     return appendToStream(redis, replies, seal.sign(bytes, { kind: "report", key: replies }));
   }
 
-  async #withReferences({ report, bytes, attachments = [] }: EncodedReport) {
-    if (attachments.length === 0) return { bytes, outcomes: [] };
-    const outcomes = await Promise.all(report.outcomes.map((outcome) => this.#withReference(outcome)));
-    return { bytes: encodeReport({ ...report, outcomes }), outcomes };
+  async #withReferences({ report }: EncodedReport) {
+    const [outcomes, requests] = await Promise.all([
+      Promise.all(report.outcomes.map((outcome) => this.#withReference(outcome))),
+      Promise.all(report.requests.map((request) => this.#withGiven(request))),
+    ]);
+    const given = requests.flatMap((request) => request.given.map(({ value }) => value));
+    const kept = [...outcomes.map(({ reference }) => reference), ...given].filter(isReference);
+    return { bytes: encodeReport({ ...report, outcomes, requests }), kept };
   }
 
-  /** What cannot be kept travels as it is: better late than never. */
+  async #withGiven(request: CallRequest): Promise<CallRequest> {
+    if (request.given.length === 0) return request;
+    const given = await Promise.all(request.given.map((one) => this.#givenReference(one)));
+    return { ...request, given: given.filter((one) => one !== undefined) };
+  }
+
+  /** Undefined: it is too large to be kept, which the flow's process sees by what refers to it. */
+  async #givenReference({ id, value }: GivenValue): Promise<GivenValue | undefined> {
+    if (isReference(value)) return { id, value };
+    if (value.length > this.#options.store.mostBytes) return undefined;
+    return { id, value: (await this.#keep(value)) ?? value };
+  }
+
   async #withReference(outcome: CallOutcome): Promise<CallOutcome> {
     const { kind, payload } = outcome;
     if (kind !== "returned" || payload.length <= INLINE_LIMIT_BYTES) return outcome;
-    const { store, values, runnerId } = this.#options;
     try {
-      checkFits(store, "the result", payload);
+      checkFits(this.#options.store, "the result", payload.length);
     } catch (error) {
       return { ...outcome, kind: "threw-for-good", payload: encodeError(error) };
     }
-    const reference = { runnerId, id: randomUUID(), sizeBytes: payload.length };
-    values.keep(reference, payload);
-    try {
-      await store.write(reference, payload);
-    } catch {
-      return outcome;
-    }
-    return { ...outcome, payload: NOTHING, reference };
+    const reference = await this.#keep(payload);
+    return reference === undefined ? outcome : { ...outcome, payload: NOTHING, reference };
+  }
+
+  /** Undefined: it could not be kept, and travels as it is. Better late than never. */
+  async #keep(bytes: Uint8Array): Promise<ValueReference | undefined> {
+    const { store, values, runnerId } = this.#options;
+    const reference = { runnerId, id: randomUUID(), sizeBytes: bytes.length };
+    values.keep(reference, bytes);
+    return store.write(reference, bytes).then(
+      () => reference,
+      () => undefined,
+    );
   }
 }
-
-const NOTHING = new Uint8Array();

@@ -1,5 +1,5 @@
 import { packMessage } from "@millrace/core/internal";
-import { asValue, NOTHING, type ValueReference, wireValue } from "./call-values.ts";
+import { asValue, type CallValue, NOTHING, type ValueReference, wireValue } from "./call-values.ts";
 import { asBytes, asCount, asList, asText, decodeMessage, refuse, WIRE_VERSION } from "./message-fields.ts";
 
 /** Reports, which come back from a batch's thread and worker to its runner. Values inside them are bytes that only the two ends decode. */
@@ -27,6 +27,15 @@ export interface CallRequest {
   /** What the answer will name; 0: none is expected. */
   readonly id: number;
   readonly body: Uint8Array;
+  /** Large values that it, or a later request of the call, refers to. */
+  readonly given: readonly GivenValue[];
+}
+
+/** A large value that a running call gives to its calls. */
+export interface GivenValue {
+  /** The call's own name for it. */
+  readonly id: string;
+  readonly value: CallValue;
 }
 
 /** A report in both forms: a thread encodes it once, and whoever needs the parts or the bytes has them. */
@@ -63,7 +72,7 @@ export interface CallOutcome {
   readonly kind: OutcomeKind;
   /** How long the call kept its thread busy, in microseconds: with the decoding of its arguments, and the user's function. 0: nobody knows. */
   readonly durationMicros: number;
-  /** The encoded value or error; of a lost value, the id in UTF-8. */
+  /** The encoded value or error; of a lost value, the id in UTF-8, or in an answer the error. */
   readonly payload: Uint8Array;
   /** Where the value is when it is large; the payload is empty then. */
   readonly reference?: ValueReference | undefined;
@@ -81,7 +90,12 @@ export function encodeReport(report: Report, attachments?: Uint8Array[]): Uint8A
       wireValue(o.reference ?? o.payload, attachments),
     ]),
     report.logs,
-    report.requests.map((r) => [r.sequence, r.id, r.body]),
+    report.requests.map((r) => [
+      r.sequence,
+      r.id,
+      r.body,
+      r.given.map(({ id, value }) => [id, wireValue(value, attachments)]),
+    ]),
     report.parked,
     report.started,
     report.workerId,
@@ -109,8 +123,14 @@ export function decodeReport(bytes: Uint8Array, attachments: readonly Uint8Array
     }),
     logs: asText(logs),
     requests: asList(requests).map((fields) => {
-      const [sequence, id, body] = asList(fields);
-      return { sequence: asCount(sequence), id: asCount(id), body: asBytes(body) };
+      const [sequence, id, body, given] = asList(fields);
+      return {
+        ...{ sequence: asCount(sequence), id: asCount(id), body: asBytes(body) },
+        given: asList(given).map((fields) => {
+          const [id, value] = asList(fields);
+          return { id: asText(id), value: asValue(value, attachments) };
+        }),
+      };
     }),
     parked: asList(parked).map(asCount),
     started: asList(started).map(asCount),

@@ -39,6 +39,7 @@ const requests: fc.Arbitrary<Exclude<Request, { readonly type: "submit" }>> = fc
   }),
   fc.record({ type: type("claim"), key: text }),
   fc.record({ type: type("event"), name: text, event: bytes }),
+  fc.record({ type: type("release"), given: text }),
 );
 
 const outcomes: fc.Arbitrary<RawOutcome> = fc.record({

@@ -34,10 +34,12 @@ export type Request =
       readonly expiresAt: number | undefined;
     }
   | { readonly type: "claim"; readonly key: string }
+  /** A value that the call gave is given to no further call. Not answered. */
+  | { readonly type: "release"; readonly given: string }
   /** A run event, encoded. Not answered. */
   | { readonly type: "event"; readonly name: string; readonly event: Uint8Array };
 
-const TYPES = ["submit", "cancel", "acquire", "read", "write", "claim", "event"] as const;
+const TYPES = ["submit", "cancel", "acquire", "read", "write", "claim", "event", "release"] as const;
 
 export function encodeRequest(request: Request): Uint8Array {
   return packMessage([TYPES.indexOf(request.type), ...fieldsOf(request)]);
@@ -55,6 +57,8 @@ function fieldsOf(request: Request): readonly unknown[] {
       return [request.key, request.value, request.expiresAt ?? null];
     case "event":
       return [request.name, request.event];
+    case "release":
+      return [request.given];
     default:
       return [request.key];
   }
@@ -85,6 +89,8 @@ export function decodeRequest(bytes: Uint8Array): Request {
       return { type, key: asText(a), value: asBytes(b), expiresAt: c === null ? undefined : asTime(c) };
     case "event":
       return { type, name: asText(a), event: asBytes(b) };
+    case "release":
+      return { type, given: asText(a) };
     case "read":
     case "claim":
       return { type, key: asText(a) };

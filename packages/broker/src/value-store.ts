@@ -19,8 +19,8 @@ export interface ValueStore {
 }
 
 /** @throws NotEncodableError when the store cannot keep so many bytes: it would be asked for ever */
-export function checkFits({ mostBytes }: ValueStore, what: string, bytes: Uint8Array): void {
-  if (bytes.length <= mostBytes) return;
+export function checkFits({ mostBytes }: ValueStore, what: string, sizeBytes: number): void {
+  if (sizeBytes <= mostBytes) return;
   const advice = `Redis keeps values of at most ${mostBytes} bytes: pass parts of it, or the path of a file that workers can read.`;
-  throw new NotEncodableError(what, `one of ${bytes.length} bytes when it is encoded`, advice);
+  throw new NotEncodableError(what, `one of ${sizeBytes} bytes when it is encoded`, advice);
 }

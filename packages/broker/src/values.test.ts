@@ -1,35 +1,15 @@
 import { ValueLostError } from "@millrace/core";
 import { WholeInput } from "@millrace/core/internal";
 import { describe, expect, test } from "vitest";
+import { MapStore } from "../testing/map-store.ts";
 import type { Batch } from "./batch.ts";
 import { INLINE_LIMIT_BYTES, isReference, type ValueReference } from "./call-values.ts";
 import type { KeptValue, ValueUser } from "./kept-value.ts";
-import type { ValueStore } from "./value-store.ts";
 import { Values } from "./values.ts";
 
 const LARGE = new Uint8Array(INLINE_LIMIT_BYTES + 1).fill(1);
 const SMALL = new Uint8Array(INLINE_LIMIT_BYTES);
 const NO_BATCH = { calls: [] } as unknown as Batch;
-
-class MapStore implements ValueStore {
-  readonly realm = "here";
-  readonly mostBytes = 100_000;
-  readonly kept = new Map<string, Uint8Array>();
-  writes = 0;
-
-  async write({ id }: ValueReference, bytes: Uint8Array): Promise<void> {
-    this.writes++;
-    this.kept.set(id, bytes);
-  }
-
-  async read({ id }: ValueReference): Promise<Uint8Array | undefined> {
-    return this.kept.get(id);
-  }
-
-  remove({ id }: ValueReference): void {
-    this.kept.delete(id);
-  }
-}
 
 function setUp() {
   const store = new MapStore();

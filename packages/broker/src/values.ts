@@ -7,8 +7,22 @@ import { LEAVE_MS } from "./intervals.ts";
 import { KeptValue, keptIn, type Producer, StoredValue, type ValueUser } from "./kept-value.ts";
 import { checkFits, type ValueStore } from "./value-store.ts";
 
+/** Puts large values of calls where their workers find them. */
+export interface PlacesValues {
+  /**
+   * What is sent for these bytes. Large ones are stored once for each `owner`: what they are the form of.
+   *
+   * @param user the call that is sent; undefined: none is, it is only noted what would be
+   * @param isHeld whether they may be needed after it has ended: as long as the owner is
+   * @throws NotEncodableError when so many bytes cannot be kept
+   */
+  place(owner: object, bytes: Uint8Array, user: ValueUser | undefined, isHeld: boolean): CallValue;
+  /** What is sent for a value that is kept already; undefined when the calls could not read it there. */
+  forward(value: DistantValue, user: ValueUser | undefined): CallValue | undefined;
+}
+
 /** How often a value that was just made again may be gone before it counts as one that cannot be kept. */
-const MOST_LOSSES = 3;
+export const MOST_LOSSES = 3;
 
 /**
  * The large values of one dispatcher: what its calls are given, and what they return. It puts into the store what calls need,
@@ -16,7 +30,7 @@ const MOST_LOSSES = 3;
  * it has not ended, or somebody holds it; for a result that is whoever holds the run's value, as the garbage collector
  * tells. See docs/adr/0006-values-by-reference.md.
  */
-export class Values {
+export class Values implements PlacesValues {
   readonly #runnerId: string;
   /** Undefined: workers are in this process, and are handed the bytes. */
   readonly #store: ValueStore | undefined;
@@ -37,16 +51,14 @@ export class Values {
     return value instanceof StoredValue && realm !== undefined && value.kept.values.#store?.realm === realm;
   }
 
-  /**
-   * What is sent for these bytes. Large ones are stored once for each `owner`: what they are the form of.
-   *
-   * @param user the call that is sent; undefined: none is, it is only noted what would be
-   * @param isHeld whether they may be needed after it has ended: as long as the owner is
-   */
+  forward(value: DistantValue, user: ValueUser | undefined): KeptValue | undefined {
+    return this.forwards(value) ? this.need(value.kept, user) : undefined;
+  }
+
   place(owner: object, bytes: Uint8Array, user: ValueUser | undefined, isHeld: boolean): CallValue {
     if (bytes.length <= INLINE_LIMIT_BYTES) return bytes;
     if (this.#store === undefined) return inSharedMemory(bytes);
-    checkFits(this.#store, "an argument", bytes);
+    this.checkFits("an argument", bytes.length);
     let kept = this.#byOwner.get(owner);
     if (kept === undefined) {
       kept = new KeptValue(this, this.#newReference(bytes), false, bytes);
@@ -56,6 +68,11 @@ export class Values {
       else if (isHeld) this.#collected.register(owner, kept);
     }
     return this.need(kept, user);
+  }
+
+  /** @throws NotEncodableError when so many bytes cannot be kept */
+  checkFits(what: string, sizeBytes: number): void {
+    if (this.#store !== undefined) checkFits(this.#store, what, sizeBytes);
   }
 
   /** Notes that a call needs the value, which is stored if it can be at once. */

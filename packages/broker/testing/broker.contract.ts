@@ -125,7 +125,7 @@ export function brokerContract(name: string, setUp: () => Promise<BrokerSetup>):
         runner.send();
         const { batch, report, finish } = await worker.take();
         const outcome = { durationMicros: 5, payload: ALL_BYTES };
-        const requests = [{ sequence: 0, id: 1, body: ALL_BYTES }];
+        const requests = [{ sequence: 0, id: 1, body: ALL_BYTES, given: [{ id: "0", value: ALL_BYTES }] }];
         const reports = [
           encoded({ batchId: batch.id, outcomes: [], logs: '{"msg":"größer"}\n', requests, workerId: "w" }),
           encoded({

@@ -2,7 +2,7 @@ import { encode } from "@millrace/core/internal";
 import type { Batch } from "../src/batch.ts";
 import type { BatchPlaces } from "../src/batch-places.ts";
 import type { Broker, RunnerHandlers, RunnerLink, WorkerLink } from "../src/broker.ts";
-import type { CallOutcome, OutcomeKind, Report } from "../src/report.ts";
+import type { CallOutcome, GivenValue, OutcomeKind, Report } from "../src/report.ts";
 import { encodeRequest, type Request } from "../src/requests.ts";
 import type { CallAnswer } from "../src/worker-messages.ts";
 
@@ -96,12 +96,18 @@ export class ScriptedBroker implements Broker {
   }
 
   /** A call of the batch, in a worker, asks something. */
-  asks(batch: Batch, sequence: number, id: number, request: Request): void {
-    this.asksRaw(batch, sequence, id, encodeRequest(request));
+  asks(batch: Batch, sequence: number, id: number, request: Request, given?: readonly GivenValue[]): void {
+    this.asksRaw(batch, sequence, id, encodeRequest(request), given);
   }
 
-  asksRaw({ id: batchId }: Batch, sequence: number, id: number, body: Uint8Array): void {
-    const requests = [{ sequence, id, body }];
+  asksRaw(
+    { id: batchId }: Batch,
+    sequence: number,
+    id: number,
+    body: Uint8Array,
+    given: readonly GivenValue[] = [],
+  ): void {
+    const requests = [{ sequence, id, body, given }];
     this.#tell({ batchId, requests, workerId: "worker" });
   }
 

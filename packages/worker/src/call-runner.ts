@@ -5,7 +5,7 @@ import { type CallOfBatch, CallQueue, type Turn } from "./call-queue.ts";
 import type { ModuleLoader } from "./module-loader.ts";
 import { Outbox, type OutboxOptions } from "./outbox.ts";
 import { RoomWatch } from "./room-watch.ts";
-import { RunningCall } from "./running-call.ts";
+import { RunningCall, type SendRequest } from "./running-call.ts";
 import { RunningCalls } from "./running-calls.ts";
 import type { ThreadState } from "./thread-state.ts";
 
@@ -213,8 +213,8 @@ export class CallRunner {
     this.#queue.ended(ended, outcome);
   }
 
-  readonly #request = ({ batch, call }: RunningCall, id: number, body: Uint8Array): void => {
-    this.#outbox.ask(batch.id, { sequence: call.sequence, id, body });
+  readonly #request: SendRequest = ({ batch, call: { sequence } }, asked) => {
+    this.#outbox.ask(batch.id, { sequence, ...asked });
     this.#room.fewer();
   };
 }

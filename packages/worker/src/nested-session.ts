@@ -1,4 +1,11 @@
-import { BatchBuilder, type CallAnswer, decodeOutcome, type RawOutcome, toOutcome } from "@millrace/broker";
+import {
+  BatchBuilder,
+  type CallAnswer,
+  decodeOutcome,
+  MOST_LOSSES,
+  type RawOutcome,
+  toOutcome,
+} from "@millrace/broker";
 import type { Call, RunnerSession } from "@millrace/core";
 import type { RunningCall } from "./running-call.ts";
 
@@ -14,7 +21,13 @@ export class NestedSession implements RunnerSession {
   }
 
   submit(call: Call): void {
-    const builder = new BatchBuilder("nested", "");
+    this.#submit(call, 0);
+  }
+
+  /** @param losses how often a value that it needs, or has returned, was lost */
+  #submit(call: Call, losses: number): void {
+    const { values } = this.#parent;
+    const builder = new BatchBuilder("nested", "", values);
     try {
       builder.add(0, call);
     } catch (error) {
@@ -33,9 +46,10 @@ export class NestedSession implements RunnerSession {
     call.ticket = this.#parent.ask(request, (answer) => {
       const outcome = readOutcome(answer);
       if (outcome instanceof Error) call.settle({ type: "crashed", error: outcome });
-      else if (outcome.kind === "value-lost")
-        this.submit(call); // It is made again; nobody has seen it.
-      else call.settle(toOutcome(outcome));
+      else if (outcome.kind === "value-lost" && losses < MOST_LOSSES) {
+        values.lose(batch);
+        this.#submit(call, losses + 1); // It is made again; nobody has seen it.
+      } else call.settle(toOutcome(outcome));
     });
   }
 

@@ -3,16 +3,18 @@ import {
   type BatchCall,
   type CallAnswer,
   type CallContext,
+  type CallRequest,
   encodeRequest,
   type Request,
 } from "@millrace/broker";
 import type { RunnerSession } from "@millrace/core";
 import type { AttemptHost, AttemptInfo, RunningAttempt, RunServices } from "@millrace/core/internal";
 import { NestedSession } from "./nested-session.ts";
+import { NestedValues } from "./nested-values.ts";
 import { remoteServices } from "./remote-services.ts";
 
 /** Sends a request of a call up to its flow's process. `id` 0: nobody waits for an answer. */
-export type SendRequest = (call: RunningCall, id: number, body: Uint8Array) => void;
+export type SendRequest = (call: RunningCall, asked: Omit<CallRequest, "sequence">) => void;
 
 type OnAnswer = (answer: Pick<CallAnswer, "body" | "value">) => void;
 
@@ -27,6 +29,8 @@ export class RunningCall implements AttemptHost {
   info: AttemptInfo | undefined;
   readonly #send: SendRequest;
   #services: RunServices | undefined;
+  /** That it gives to its calls. */
+  readonly values = new NestedValues((given) => this.tell({ type: "release", given }));
   #asked = 0;
   #waiting: Map<number, OnAnswer> | undefined;
   #onParked: (() => void) | undefined;
@@ -86,7 +90,7 @@ export class RunningCall implements AttemptHost {
     const id = ++this.#asked;
     this.#waiting ??= new Map();
     this.#waiting.set(id, onAnswer);
-    this.#send(this, id, encodeRequest(request));
+    this.#send(this, { id, body: encodeRequest(request), given: this.values.takeOutgoing() });
     this.#onParked?.();
     this.#onParked = undefined;
     return id;
@@ -94,7 +98,7 @@ export class RunningCall implements AttemptHost {
 
   /** Says something that needs no answer. */
   tell(request: Request): void {
-    this.#send(this, 0, encodeRequest(request));
+    this.#send(this, { id: 0, body: encodeRequest(request), given: NONE });
   }
 
   answered(answer: CallAnswer): void {
@@ -104,3 +108,5 @@ export class RunningCall implements AttemptHost {
     onAnswer(answer);
   }
 }
+
+const NONE: readonly never[] = [];

@@ -1,0 +1,55 @@
+import {
+  type Batch,
+  type CallValue,
+  type GivenValue,
+  givenReference,
+  INLINE_LIMIT_BYTES,
+  inSharedMemory,
+  isGiven,
+  type PlacesValues,
+  type ValueReference,
+} from "@millrace/broker";
+import { WholeInput } from "@millrace/core/internal";
+
+/** The large values that one running call gives to its calls: each goes up once, beside the first request that names it. */
+export class NestedValues implements PlacesValues {
+  /** By what they are the form of. */
+  readonly #byOwner = new WeakMap<object, ValueReference>();
+  /** Those that are to go up again when they are given again. */
+  readonly #lost = new Set<string>();
+  readonly #onUnneeded: (id: string) => void;
+  #outgoing: GivenValue[] = [];
+  #count = 0;
+
+  /** @param onUnneeded hears which value is given to no further call */
+  constructor(onUnneeded: (id: string) => void) {
+    this.#onUnneeded = onUnneeded;
+  }
+
+  place(owner: object, bytes: Uint8Array): CallValue {
+    if (bytes.length <= INLINE_LIMIT_BYTES) return bytes;
+    const known = this.#byOwner.get(owner);
+    if (known !== undefined && !this.#lost.has(known.id)) return known;
+    const reference = givenReference(this.#count++, bytes.length);
+    this.#byOwner.set(owner, reference);
+    this.#outgoing.push({ id: reference.id, value: inSharedMemory(bytes) });
+    if (owner instanceof WholeInput) owner.onUnneeded(() => this.#onUnneeded(reference.id));
+    return reference;
+  }
+
+  /** What comes from a call of this call is here as bytes. */
+  forward(): undefined {}
+
+  /** Those that have not gone up yet. */
+  takeOutgoing(): readonly GivenValue[] {
+    const outgoing = this.#outgoing;
+    this.#outgoing = [];
+    return outgoing;
+  }
+
+  /** One of those that the call was given is gone. */
+  lose({ calls }: Batch): void {
+    for (const { argsReference, inputs } of calls)
+      for (const value of [argsReference, ...inputs]) if (isGiven(value)) this.#lost.add(value.id);
+  }
+}
