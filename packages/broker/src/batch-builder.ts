@@ -37,6 +37,7 @@ export class BatchBuilder {
   readonly #calls: BatchCall[] = [];
   readonly #values: PlacesValues | undefined;
   #sizeBytes = 0;
+  #valueBytes = 0;
 
   /** @param values keeps the large ones. Left out: they are in the batch. */
   constructor(id: string, runnerId: string, values?: PlacesValues) {
@@ -48,6 +49,11 @@ export class BatchBuilder {
   /** What the calls take of the message, about: without what goes beside it. */
   get sizeBytes(): number {
     return this.#sizeBytes;
+  }
+
+  /** What the values take, beside it, that only calls of the batch need. */
+  get valueBytes(): number {
+    return this.#valueBytes;
   }
 
   /**
@@ -70,6 +76,7 @@ export class BatchBuilder {
     const inputs: readonly CallInput[] =
       values.length === 0 ? NONE : values.map((value) => this.#inputOf(value, above, user));
     const args = this.#place(owner, bytes, user, false);
+    if (bytes.length > INLINE_LIMIT_BYTES) this.#valueBytes += bytes.length;
     const areHere = args instanceof Uint8Array;
     this.#push({
       sequence,
@@ -145,6 +152,7 @@ export class BatchBuilder {
     if (sequence !== undefined) return sequence;
     const raw = input.run.rawInput();
     const forwarded = raw instanceof DistantValue ? this.#values?.forward(raw, user) : undefined;
+    if (forwarded instanceof KeptValue && forwarded.users === 1) this.#valueBytes += forwarded.sizeBytes;
     if (forwarded !== undefined) return forwarded;
     const encoded = raw instanceof DistantValue ? raw.encoded : raw;
     return encoded instanceof EncodedValue

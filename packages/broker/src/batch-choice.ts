@@ -27,12 +27,13 @@ export class BatchChoice {
 
   /** Takes the calls of the next batch from the front of a queue. None: the window is full. */
   take(queue: Queue<Entry>, capacity: Capacity): readonly Entry[] {
-    const { busyCalls, busyMs } = this.#outstanding;
+    const { busyCalls, busyMs, sizeBytes } = this.#outstanding;
     const count = planBatch({
       ...capacity,
       batchMs: this.#batchMs,
       outstandingCalls: busyCalls,
       outstandingMs: busyMs,
+      outstandingBytes: sizeBytes,
       backlog: queue.size,
       expectedMs: (index) => this.#durations.expectedMs(queue.at(index).taskKey),
       hasDependents: (index) => queue.at(index).dependents !== undefined,

@@ -17,6 +17,7 @@ function plan({ ms, withDependents = 0, ...given }: Case): number {
     batchMs: 4,
     outstandingCalls: 0,
     outstandingMs: 0,
+    outstandingBytes: 0,
     backlog: 100,
     ...given,
     expectedMs: (index) => (ms === undefined || typeof ms === "number" ? ms : ms[index]),
@@ -104,6 +105,16 @@ describe("the next batch has", () => {
       { outstandingCalls: 2, outstandingMs: 1e6, ms: 1e6 },
       1,
     ],
+    [
+      "none when as many bytes are outstanding as Redis should hold",
+      { outstandingCalls: 3, outstandingBytes: 2 ** 28 },
+      0,
+    ],
+    [
+      "calls while a thread has none, however many bytes",
+      { outstandingCalls: 2, outstandingBytes: 2 ** 40 },
+      2,
+    ],
     ["none behind that", { outstandingCalls: 3, outstandingMs: 1e6, ms: 1e6 }, 0],
   ])("%s", (_, situation, calls) => {
     expect(plan(situation)).toBe(calls);
@@ -119,6 +130,7 @@ test("there is always a call when one waits and a thread is idle, and never more
     threads: fc.integer({ min: 1, max: 64 }),
     outstandingCalls: fc.nat(5000),
     outstandingMs: fc.double({ min: 0, max: 1e9, noNaN: true }),
+    outstandingBytes: fc.nat(2 ** 40),
     backlog: fc.integer({ min: 1, max: 100_000 }),
     ms: fc.array(milliseconds, { minLength: 1, maxLength: 20 }),
   });

@@ -9,6 +9,8 @@ export interface BatchSituation {
   readonly outstandingCalls: number;
   /** The time that they are expected to take. */
   readonly outstandingMs: number;
+  /** What they, and the values that they alone need, take in memory. */
+  readonly outstandingBytes: number;
   /** Calls that wait, ready, in the runner. */
   readonly backlog: number;
   /** What the call at this place of the backlog is expected to take; undefined when its task is new. */
@@ -47,15 +49,22 @@ const MOST_CALLS = 1000;
 export const MOST_BATCH_BYTES = 4 * 1024 * 1024;
 
 /**
+ * A batch whose calls, with the values that they alone need, have so many bytes takes no further call either: its worker fetches these at
+ * once, and has a cache of 256 MiB for them. Reading a value takes time, which ends most batches before; but not that of a task
+ * whose values were small until now.
+ */
+export const MOST_BATCH_VALUE_BYTES = 64 * 1024 * 1024;
+
+/** With so many bytes outstanding no more are sent, unless a thread would have nothing to do: Redis has them all in memory. */
+const WINDOW_BYTES = 4 * MOST_BATCH_VALUE_BYTES;
+
+/**
  * How many calls, from the front of the backlog, the next batch takes; 0 when the window is full or nothing waits.
  * Ready calls are spread over all workers; a long call travels alone.
  */
 export function planBatch(situation: BatchSituation): number {
-  const { workers, slots, batchMs: batchMsPerSlot, outstandingCalls, outstandingMs, backlog } = situation;
-  if (backlog === 0 || slots === 0) return 0;
-  const isFull =
-    outstandingCalls >= slots + workers && outstandingMs >= slots * WINDOW_BATCHES * batchMsPerSlot;
-  if (isFull) return 0;
+  const { workers, slots, batchMs: batchMsPerSlot, backlog } = situation;
+  if (backlog === 0 || slots === 0 || isFull(situation)) return 0;
   const isWhole = isLevelForOneWorker(situation);
   const budgetMs = isWhole ? Number.POSITIVE_INFINITY : (slots / workers) * batchMsPerSlot;
   const most = Math.min(isWhole ? backlog : Math.ceil(backlog / workers), MOST_CALLS);
@@ -71,6 +80,12 @@ export function planBatch(situation: BatchSituation): number {
     batchMs += callMs;
   }
   return calls;
+}
+
+function isFull(situation: BatchSituation): boolean {
+  const { workers, slots, batchMs, outstandingCalls, outstandingMs, outstandingBytes } = situation;
+  if (outstandingCalls < slots + workers) return false;
+  return outstandingMs >= slots * WINDOW_BATCHES * batchMs || outstandingBytes >= WINDOW_BYTES;
 }
 
 /** A level in two batches would cost a way through the broker for each level that follows. */

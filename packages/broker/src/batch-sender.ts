@@ -1,6 +1,6 @@
 import { BatchBuilder } from "./batch-builder.ts";
 import type { BatchChoice } from "./batch-choice.ts";
-import { MOST_BATCH_BYTES } from "./batch-plan.ts";
+import { MOST_BATCH_BYTES, MOST_BATCH_VALUE_BYTES } from "./batch-plan.ts";
 import type { Capacity, RunnerLink } from "./broker.ts";
 import type { Entry } from "./entries.ts";
 import { HandBackWatch } from "./hand-back-watch.ts";
@@ -95,19 +95,15 @@ export class BatchSender {
     this.flush();
   };
 
-  /** In one batch; or, of more bytes than one should have, in several. */
+  /** In one batch. Those that would make it have too many bytes wait on. */
   #send(entries: readonly Entry[], isAlone = false): void {
-    for (let next = 0; next < entries.length; ) next = this.#sendBatch(entries, next, isAlone);
-  }
-
-  /** @returns the place of the first call that finds no room */
-  #sendBatch(entries: readonly Entry[], from: number, isAlone: boolean): number {
     const batchId = `${this.#link.runnerId}.${this.#nextBatch++}`;
     const builder = new BatchBuilder(batchId, this.#link.runnerId, this.#values);
     const sent: Entry[] = [];
-    let next = from;
-    while (next < entries.length && builder.sizeBytes < MOST_BATCH_BYTES) {
+    let next = 0;
+    while (next < entries.length && hasRoom(builder)) {
       const entry = entries[next++] as Entry;
+      const bytesBefore = builder.sizeBytes + builder.valueBytes;
       if (entry.isCancelled) continue; // It has settled, or is just about to.
       const above = entry.unfinished();
       // What it waits for could not be sent, is in a batch before, or has ended otherwise than was counted on: it is submitted when
@@ -124,12 +120,19 @@ export class BatchSender {
       entry.batchId = batchId;
       entry.blockedBy = above.length;
       entry.costMs = this.#choice.costMs(entry);
+      entry.sizeBytes = builder.sizeBytes + builder.valueBytes - bytesBefore;
       sent.push(entry);
     }
     if (sent.length > 0) {
       this.#outstanding.add(batchId, sent, performance.now());
       this.#link.send(builder.batch(isAlone));
     }
-    return next;
+    // One that waits for calls of this batch is submitted when it can start.
+    if (next < entries.length)
+      this.#waiting.prepend(entries.slice(next).filter((entry) => !entry.isStillForeseen));
   }
+}
+
+function hasRoom({ sizeBytes, valueBytes }: BatchBuilder): boolean {
+  return sizeBytes < MOST_BATCH_BYTES && valueBytes < MOST_BATCH_VALUE_BYTES;
 }

@@ -1,5 +1,5 @@
 import { TaskFuture } from "@millrace/core";
-import { EncodedValue, encode, type TaskDefinition } from "@millrace/core/internal";
+import { EncodedValue, encode, type TaskDefinition, WholeInput } from "@millrace/core/internal";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { TestCall, taskOf } from "../testing/calls.ts";
 import { ScriptedBroker } from "../testing/scripted-broker.ts";
@@ -80,6 +80,30 @@ describe("calls of many bytes", () => {
     for (const call of calls) Object.assign(call, { isDone: true, rawInput: () => 1 });
     dispatcher.submit(sum);
     expect((await broker.sends(4)).calls.map(({ number }) => number)).toEqual([sum.number, behind.number]);
+  });
+});
+
+describe("calls with large values of their own", () => {
+  test("go in small batches, and no more of them than Redis should hold at once", async () => {
+    const large = new Uint8Array(20_000_000);
+    const calls = Array.from({ length: 30 }, () => submit(large));
+    await broker.sends(5);
+    broker.returns(batches()[0]!, 1);
+    await broker.sends(6);
+    await new Promise(setImmediate); // Whatever else would leave has left.
+    expect(sent().map(({ length }) => length)).toEqual([4, 4, 4, 4, 4]);
+    for (let batch = 1; sent().flat().length < calls.length; batch++) {
+      broker.returns(batches()[batch]!, 1);
+      await broker.sends(batch + 6);
+    }
+    expect(sent().flat()).toEqual(calls.map(({ number }) => number));
+  });
+
+  test("that share one go as others do", async () => {
+    const shared = new WholeInput(new Uint8Array(300_000_000), 0);
+    for (let n = 0; n < 100; n++) submit(shared);
+    await broker.sends(2);
+    expect(sent().map(({ length }) => length)).toEqual([100]);
   });
 });
 

@@ -26,6 +26,8 @@ export abstract class Entry implements ValueUser {
   hasStarted = false;
   batchId: string | undefined;
   costMs = 0;
+  /** What it takes in memory where it was sent, with the values that it alone needs. */
+  sizeBytes = 0;
   /** Was it seen to await something while its thread was idle? */
   isIdle = false;
   /** For how many calls of its batch it waits. */

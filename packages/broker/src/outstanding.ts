@@ -17,6 +17,7 @@ export class Outstanding {
   readonly #entries = new Map<number, Entry>();
   readonly #batches = new Map<string, SentBatch>();
   #busyMs = 0;
+  #sizeBytes = 0;
   #parked = 0;
 
   get size(): number {
@@ -31,6 +32,11 @@ export class Outstanding {
   /** What those are expected to take. */
   get busyMs(): number {
     return this.#busyMs;
+  }
+
+  /** What all take in memory, with the values that they alone need. */
+  get sizeBytes(): number {
+    return this.#sizeBytes;
   }
 
   get(sequence: number): Entry | undefined {
@@ -69,6 +75,7 @@ export class Outstanding {
     for (const entry of entries) {
       entry.batchId = batchId;
       this.#entries.set(entry.sequence, entry);
+      this.#sizeBytes += entry.sizeBytes;
       if (entry.isParked) this.#parked++;
       else this.#busyMs += entry.costMs;
     }
@@ -79,6 +86,7 @@ export class Outstanding {
     const batchId = entry.batchId as string;
     entry.batchId = undefined;
     this.#entries.delete(entry.sequence);
+    this.#sizeBytes -= entry.sizeBytes;
     if (entry.isParked) this.#parked--;
     else this.#busyMs -= entry.costMs;
     if (this.#entries.size === 0) this.#busyMs = 0; // Sums of fractions drift.
@@ -150,6 +158,7 @@ export class Outstanding {
     this.#entries.clear();
     this.#batches.clear();
     this.#busyMs = 0;
+    this.#sizeBytes = 0;
     this.#parked = 0;
     for (const entry of all) entry.batchId = undefined;
     return all;
