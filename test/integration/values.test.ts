@@ -189,11 +189,13 @@ describe("on a Redis cluster of two worker processes", () => {
   });
 
   test("a large argument of a task's call goes past the flow's process, too, and is freed with the call", async () => {
-    const readBefore = bytesReadHere();
+    const [receivedBefore, readBefore] = [await received(), bytesReadHere()];
     await inFlow(async () => {
       expect(await tasks.nestBytes(new Uint8Array(5 * MB).fill(1))).toEqual([2, 1, 5 * MB]);
     })();
     expect(bytesReadHere() - readBefore).toBeLessThan(MB);
+    // From the flow, twice from the task, and what one of its calls returned, which another was given.
+    expect((await received()) - receivedBefore).toBeLessThan(21 * MB);
     await expectAllFreed();
   });
 

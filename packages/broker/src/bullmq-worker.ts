@@ -201,7 +201,7 @@ export class BullMqWorker implements WorkerLink {
     this.#handlers.onAnswer(
       value === undefined
         ? { batchId, sequence, id, ...encodeOutcome({ kind: "value-lost", payload: lostError(reference) }) }
-        : { ...answer, value },
+        : { ...answer, value, isKept: true },
     );
   }
 

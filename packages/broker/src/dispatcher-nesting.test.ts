@@ -116,7 +116,7 @@ describe("a call that a running call makes", () => {
   test("gets what its parent has given, which came with an earlier request", async () => {
     const { parent } = await parentAndChild();
     const [large, request] = [new Uint8Array(100_000), nested(1)];
-    const given = givenReference(0, large.length);
+    const given = givenReference("0", large.length);
     broker.asks(parent, sequenceOf(parent), 2, nested(2), [{ id: given.id, value: large }]);
     broker.asks(parent, sequenceOf(parent), 3, referringTo(request, given));
     broker.hasWorkers(1, 4);
@@ -128,7 +128,7 @@ describe("a call that a running call makes", () => {
     broker.hasWorkers(1, 1);
     submit();
     const parent = await broker.sends(1);
-    broker.asks(parent, sequenceOf(parent), 1, referringTo(nested(), givenReference(7, 100_000)));
+    broker.asks(parent, sequenceOf(parent), 1, referringTo(nested(), givenReference("7", 100_000)));
     const { kind, payload } = decodeOutcome(await broker.answered(0));
     expect(kind).toBe("value-lost");
     expect(decode(payload)).toBeInstanceOf(ValueLostError);

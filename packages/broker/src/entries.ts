@@ -97,9 +97,7 @@ export interface Nested {
   readonly calls: Map<number, NestedEntry>;
   /** Slots, claims and waits for them, by the number of the request: each with what ends it. */
   readonly resources: Map<number, () => void>;
-  /** Large values that calls of it have returned: it may be fetching them until it ends. */
-  readonly results: KeptValue[];
-  /** Large values that it gives to its calls. */
+  /** Large values that it gives to its calls, and that these have returned: it may be fetching them until it ends. */
   readonly given: GivenValues;
 }
 

@@ -25,7 +25,7 @@ function batchOf(argsReference: ValueReference | undefined, inputs: readonly Val
 test("bytes take the place of what refers to them, also of arguments", () => {
   const { given } = setUp();
   given.add({ id: "0", value: LARGE });
-  const reference = givenReference(0, LARGE.length);
+  const reference = givenReference("0", LARGE.length);
   const [call] = given.filled(batchOf(reference, [reference, kept])).calls;
   expect(call?.args).toBe(LARGE);
   expect(call?.argsReference).toBeUndefined();
@@ -35,7 +35,7 @@ test("bytes take the place of what refers to them, also of arguments", () => {
 test("what is kept is referred to where it is", () => {
   const { given } = setUp();
   given.add({ id: "3", value: kept });
-  const [call] = given.filled(batchOf(givenReference(3, LARGE.length), [])).calls;
+  const [call] = given.filled(batchOf(givenReference("3", LARGE.length), [])).calls;
   expect(call?.argsReference).toBeInstanceOf(KeptValue);
   expect(call?.argsReference).toMatchObject(kept);
 });
@@ -54,10 +54,10 @@ test("it is freed when it is released, or with all others", () => {
 
 test("what did not come is lost, unless it was too large to be kept", () => {
   const { store, given } = setUp();
-  expect(() => given.filled(batchOf(undefined, [givenReference(0, store.mostBytes)]))).toThrow(
+  expect(() => given.filled(batchOf(undefined, [givenReference("0", store.mostBytes)]))).toThrow(
     ValueLostError,
   );
-  expect(() => given.filled(batchOf(undefined, [givenReference(0, store.mostBytes + 1)]))).toThrow(
+  expect(() => given.filled(batchOf(undefined, [givenReference("0", store.mostBytes + 1)]))).toThrow(
     NotEncodableError,
   );
 });

@@ -5,12 +5,17 @@ import type { KeptValue } from "./kept-value.ts";
 import type { GivenValue } from "./report.ts";
 import type { Values } from "./values.ts";
 
-/** What a call that runs in a worker refers to a value by that it gave: its own number for it, and no runner. */
-export function givenReference(number: number, sizeBytes: number): ValueReference {
-  return { runnerId: "", id: String(number), sizeBytes };
+/** What a call that runs in a worker refers to a value by that it gave: its own name for it, and no runner. */
+export function givenReference(id: string, sizeBytes: number): ValueReference {
+  return { runnerId: "", id, sizeBytes };
 }
 
-/** The large values that one running call gives to its calls. Each came once, beside the first request that names it. */
+/** The name for what the call has returned that this request of it has submitted. */
+export function resultId(request: number): string {
+  return `result ${request}`;
+}
+
+/** The large values that one running call gives to its calls. Each came once, beside the first request that names it, or as what a call returned. */
 export class GivenValues {
   readonly #values: Values;
   readonly #byId = new Map<string, Uint8Array | KeptValue>();

@@ -35,7 +35,7 @@ export {
 } from "./call-values.ts";
 export { Dispatcher, type DispatcherOptions } from "./dispatcher.ts";
 export { DurationSums, Durations } from "./durations.ts";
-export { givenReference, isGiven } from "./given-values.ts";
+export { givenReference, isGiven, resultId } from "./given-values.ts";
 export { keysOf } from "./keys.ts";
 export { MemoryBroker } from "./memory-broker.ts";
 export { encodeError, type RawOutcome, toOutcome, toRaw } from "./outcomes.ts";

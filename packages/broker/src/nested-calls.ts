@@ -7,7 +7,7 @@ import { serveRequest } from "./call-services.ts";
 import { isReference } from "./call-values.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { Entry, Nested } from "./entries.ts";
-import { GivenValues, isGiven } from "./given-values.ts";
+import { GivenValues, isGiven, resultId } from "./given-values.ts";
 import { keptIn } from "./kept-value.ts";
 import { NestedEntry } from "./nested-entry.ts";
 import { encodeError } from "./outcomes.ts";
@@ -71,7 +71,7 @@ export class NestedCalls {
     }
     entry.nested ??= {
       ...{ requests: new SeenNumbers(), unanswered: 0 },
-      ...{ calls: new Map(), resources: new Map(), results: [] },
+      ...{ calls: new Map(), resources: new Map() },
       given: new GivenValues(this.#dispatcher.values),
     };
     const { nested } = entry;
@@ -119,9 +119,10 @@ export class NestedCalls {
       nested.calls.delete(id);
       values.ended(call);
       const { reference } = outcome;
-      const kept = reference && (call.lane?.values ?? values).returned(reference);
-      if (kept !== undefined && parent.nested === nested) nested.results.push(kept);
-      else kept?.release();
+      if (reference !== undefined) {
+        if (parent.nested === nested) nested.given.add({ id: resultId(id), value: reference });
+        else values.discard(reference);
+      }
       answer(encodeOutcome(outcome));
     });
     nested.calls.set(id, call);
@@ -153,11 +154,10 @@ export class NestedCalls {
   /** Nobody waits any more for what the call has asked for. */
   abandon(entry: Entry): void {
     if (entry.nested === undefined) return;
-    const { calls, resources, results, given } = entry.nested;
+    const { calls, resources, given } = entry.nested;
     entry.nested = undefined; // First: nobody is answered any more.
     for (const call of calls.values()) (call.lane ?? this.#dispatcher).cancelEntry(call);
     for (const end of [...resources.values()]) end();
-    for (const kept of results) kept.release();
     given.releaseAll();
   }
 }

@@ -18,6 +18,8 @@ export interface CallAnswer {
   readonly body: Uint8Array;
   /** The value in it when it is large, which is not in the body. */
   readonly value?: CallValue | undefined;
+  /** Set by the worker that has fetched the value: calls of the call can be given it as it is kept. */
+  readonly isKept?: boolean;
 }
 
 const TYPES = ["cancel", "answer", "hand-back"] as const;

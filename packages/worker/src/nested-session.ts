@@ -7,6 +7,7 @@ import {
   toOutcome,
 } from "@millrace/broker";
 import type { Call, RunnerSession } from "@millrace/core";
+import { EncodedValue } from "@millrace/core/internal";
 import type { RunningCall } from "./running-call.ts";
 
 /**
@@ -49,7 +50,12 @@ export class NestedSession implements RunnerSession {
       else if (outcome.kind === "value-lost" && losses < MOST_LOSSES) {
         values.lose(batch);
         this.#submit(call, losses + 1); // It is made again; nobody has seen it.
-      } else call.settle(toOutcome(outcome));
+      } else {
+        const settled = toOutcome(outcome);
+        if (answer.isKept && settled.type === "returned" && settled.value instanceof EncodedValue)
+          values.returned(settled.value, answer.id);
+        call.settle(settled);
+      }
     });
   }
 

@@ -1,5 +1,5 @@
-import { type Batch, isReference, type ValueReference } from "@millrace/broker";
-import { WholeInput } from "@millrace/core/internal";
+import { type Batch, isReference, resultId, type ValueReference } from "@millrace/broker";
+import { EncodedValue, WholeInput } from "@millrace/core/internal";
 import { expect, test } from "vitest";
 import { NestedValues } from "./nested-values.ts";
 
@@ -41,6 +41,14 @@ test("one that is lost goes up again when it is given again", () => {
   expect(values.takeOutgoing().map(({ id }) => id)).toEqual([second.id]);
   values.lose(givenTo(first)); // Another call was given the same.
   expect(values.place(owner, LARGE)).toBe(second);
+});
+
+test("what a call has returned is kept already", () => {
+  const { values } = setUp();
+  const value = new EncodedValue(LARGE);
+  values.returned(value, 3);
+  expect(values.place(value, value.bytes)).toMatchObject({ id: resultId(3), sizeBytes: LARGE.length });
+  expect(values.takeOutgoing()).toEqual([]);
 });
 
 test("it is said when no further call is given what map gives whole", () => {

@@ -7,9 +7,10 @@ import {
   inSharedMemory,
   isGiven,
   type PlacesValues,
+  resultId,
   type ValueReference,
 } from "@millrace/broker";
-import { WholeInput } from "@millrace/core/internal";
+import { type EncodedValue, WholeInput } from "@millrace/core/internal";
 
 /** The large values that one running call gives to its calls: each goes up once, beside the first request that names it. */
 export class NestedValues implements PlacesValues {
@@ -30,7 +31,7 @@ export class NestedValues implements PlacesValues {
     if (bytes.length <= INLINE_LIMIT_BYTES) return bytes;
     const known = this.#byOwner.get(owner);
     if (known !== undefined && !this.#lost.has(known.id)) return known;
-    const reference = givenReference(this.#count++, bytes.length);
+    const reference = givenReference(String(this.#count++), bytes.length);
     this.#byOwner.set(owner, reference);
     this.#outgoing.push({ id: reference.id, value: inSharedMemory(bytes) });
     if (owner instanceof WholeInput) owner.onUnneeded(() => this.#onUnneeded(reference.id));
@@ -39,6 +40,11 @@ export class NestedValues implements PlacesValues {
 
   /** What comes from a call of this call is here as bytes. */
   forward(): undefined {}
+
+  /** A call of this call, which this request submitted, has returned the value: it is kept already. */
+  returned(value: EncodedValue, request: number): void {
+    this.#byOwner.set(value, givenReference(resultId(request), value.bytes.length));
+  }
 
   /** Those that have not gone up yet. */
   takeOutgoing(): readonly GivenValue[] {

@@ -16,7 +16,7 @@ import { remoteServices } from "./remote-services.ts";
 /** Sends a request of a call up to its flow's process. `id` 0: nobody waits for an answer. */
 export type SendRequest = (call: RunningCall, asked: Omit<CallRequest, "sequence">) => void;
 
-type OnAnswer = (answer: Pick<CallAnswer, "body" | "value">) => void;
+type OnAnswer = (answer: CallAnswer) => void;
 
 /** A call that runs here, and what it asks of its flow's process meanwhile. */
 export class RunningCall implements AttemptHost {
