@@ -2,10 +2,13 @@
  * `npm run bench`: the figures that Millrace watches, for this machine, with the peers beside it in the same run, and
  * whether each reaches its goal. Needs a redis-server on the PATH.
  *
- *     --json          a line for each figure, for report.ts
- *     --only <group>  one group (may be repeated): see the list below
- *     --quick         small sizes, to see that it works
- *     --pattern all   of Task Bench, every pattern
+ *     --json             a line for each figure, for report.ts
+ *     --only <group>     one group (may be repeated): see the list below
+ *     --system <name>    one system, by the name of its column (may be repeated)
+ *     --measure <start>  the measures whose names begin so (may be repeated)
+ *     --rounds <n>       so many rounds of what is measured in rounds
+ *     --quick            small sizes, to see that it works
+ *     --pattern all      of Task Bench, every pattern
  */
 import { parseArgs } from "node:util";
 import type { Figure } from "./figure.ts";
@@ -43,6 +46,9 @@ const { values: flags } = parseArgs({
     json: { type: "boolean", default: false },
     quick: { type: "boolean", default: false },
     only: { type: "string", multiple: true },
+    system: { type: "string", multiple: true },
+    measure: { type: "string", multiple: true },
+    rounds: { type: "string" },
     pattern: { type: "string" },
   },
 });
@@ -52,11 +58,12 @@ const chosen = chooseGroups(flags.only);
 delete process.env.MILLRACE_REDIS_URL;
 
 const began = performance.now();
-const peers = await findPythonPeers();
+const peers = await findPythonPeers((system) => wants({ system }));
 const machine = await describeMachine(flags.quick, peers);
 if (flags.json) console.log(JSON.stringify({ machine }));
 for (const name of ["Dask", "Ray"]) {
-  if (machine.versions[name] === null) progress(`${name} is left out: no python3 here can import it`);
+  if (machine.versions[name] !== null || !wants({ system: name })) continue;
+  progress(`${name} is left out: no python3 here can import it`);
 }
 
 const figures: Figure[] = [];
@@ -65,7 +72,10 @@ for (const group of chosen) {
     isQuick: flags.quick,
     peers,
     withAllPatterns: flags.pattern === "all",
+    rounds: (usual) => Number(flags.rounds ?? (flags.quick ? 1 : usual)),
+    wants,
     record(figure) {
+      if (!wants(figure)) return;
       figures.push(figure);
       if (flags.json) console.log(JSON.stringify(figure));
     },
@@ -82,6 +92,12 @@ if (!flags.json) {
   ]) {
     if (table.rows.length > 0) console.log(`\n${asText(table)}`);
   }
+}
+
+function wants({ system, measure }: Parameters<Bench["wants"]>[0]): boolean {
+  const isOneOf = flags.system === undefined || system === undefined || flags.system.includes(system);
+  const beginsSo = (start: string) => measure === undefined || measure.startsWith(start);
+  return isOneOf && (flags.measure === undefined || flags.measure.some(beginsSo));
 }
 
 function chooseGroups(names: readonly string[] | undefined): readonly Group[] {

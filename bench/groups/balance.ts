@@ -32,18 +32,20 @@ export const balance: Group = {
     const measureAll = async (system: string, run: RunLoad) => {
       // The code is loaded before anything is measured.
       await run((["noop", "spin", "rest"] as const).map((does) => ({ does, milliseconds: 0 })));
-      for (const { measure, unit, load, idealMs } of loads(bench)) {
+      for (const { measure, unit, load, idealMs } of loads(bench).filter(bench.wants)) {
         rounds.add({ group: "balance", measure, system, unit }, (await elapsedMs(() => run(load))) / idealMs);
       }
     };
-    for (let round = 0; round < (bench.isQuick ? 1 : ROUNDS); round++) {
-      bench.progress(`round ${round + 1}: piscina`);
-      const pool = openPool(SLOTS);
-      await measureAll("piscina", (load) =>
-        Promise.all(load.map(({ does, milliseconds }) => pool.run([milliseconds], { name: does }))),
-      );
-      await pool.destroy();
-      for (const { system, broker, workers } of CLUSTERS) {
+    for (let round = 0; round < bench.rounds(ROUNDS); round++) {
+      if (bench.wants({ system: "piscina" })) {
+        bench.progress(`round ${round + 1}: piscina`);
+        const pool = openPool(SLOTS);
+        await measureAll("piscina", (load) =>
+          Promise.all(load.map(({ does, milliseconds }) => pool.run([milliseconds], { name: does }))),
+        );
+        await pool.destroy();
+      }
+      for (const { system, broker, workers } of CLUSTERS.filter(bench.wants)) {
         bench.progress(`round ${round + 1}: ${system}`);
         // Anew for each round: what a cluster has learned of the tasks' durations would help the next.
         await using held = await openCluster(broker, { workers, threads: SLOTS / workers });

@@ -13,7 +13,7 @@ export const engine: Group = {
     const tasks = bench.isQuick ? TASKS / 50 : TASKS;
     const measure = () => inFlow(new ConcurrentTaskRunner(), () => noopsMs(tasks));
     await measure(); // Warms up.
-    for (let round = 0; round < ROUNDS; round++) {
+    for (let round = 0; round < bench.rounds(ROUNDS); round++) {
       bench.progress(`round ${round + 1}`);
       rounds.add(
         {

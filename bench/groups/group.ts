@@ -10,6 +10,10 @@ export interface Bench {
   readonly peers: readonly PythonPeer[];
   /** Of Task Bench, every pattern and not just the one of METG. */
   readonly withAllPatterns: boolean;
+  /** How many rounds to measure in, of a group that has so many. */
+  rounds(usual: number): number;
+  /** Whether a figure of this system, or of this measure, is asked for: what is not need not be measured. */
+  wants(figure: { readonly system?: string; readonly measure?: string }): boolean;
   record(figure: Figure): void;
   /** Says what is being measured, for whoever waits. */
   progress(text: string): void;

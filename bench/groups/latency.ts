@@ -33,7 +33,7 @@ export const latency: Group = {
 async function takeTurns(bench: Bench, entries: readonly Entry[], block: number): Promise<void> {
   const opened: Opened[] = [];
   try {
-    for (const { name, open } of entries) {
+    for (const { name, open } of entries.filter((entry) => bench.wants({ system: entry.name }))) {
       bench.progress(`starts ${name}`);
       opened.push({ system: name, at: await open() });
     }

@@ -23,15 +23,18 @@ export const payload: Group = {
   name: "payload",
   async run(bench) {
     const rounds = new Rounds();
-    const pool = openPool();
-    await measure(bench, rounds, "piscina", (buffers) =>
-      Promise.all(buffers.map((buffer) => pool.run([buffer], { name: "echo" }))),
-    );
-    await pool.destroy();
+    if (bench.wants({ system: "piscina" })) {
+      const pool = openPool();
+      await measure(bench, rounds, "piscina", (buffers) =>
+        Promise.all(buffers.map((buffer) => pool.run([buffer], { name: "echo" }))),
+      );
+      await pool.destroy();
+    }
     for (const [system, broker] of [
       ["Millrace, embedded", "memory"],
       ["Millrace, Redis", "redis"],
     ] as const) {
+      if (!bench.wants({ system })) continue;
       await using held = await openCluster(broker);
       await measure(bench, rounds, system, (buffers) =>
         inFlow(held.taskRunner, () => echo.map(buffers).results()),
@@ -48,7 +51,7 @@ async function measure(bench: Bench, rounds: Rounds, system: string, run: Echo):
     // Each a buffer of its own: one that is given to many tasks might be sent once.
     const buffers = Array.from({ length: count }, (_, n) => Buffer.alloc(bytes, n));
     await run(buffers.slice(0, Math.ceil(count / 4))); // Warms up.
-    for (let round = 0; round < (bench.isQuick ? 1 : ROUNDS); round++) {
+    for (let round = 0; round < bench.rounds(ROUNDS); round++) {
       const elapsed = await elapsedMs(async () => {
         const back = await run(buffers);
         if (back.at(-1)?.length !== bytes) throw new Error(`Expected ${bytes} bytes back from ${system}.`);

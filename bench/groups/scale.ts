@@ -8,6 +8,11 @@ const SIZES = [1_000, 10_000, 100_000, 1_000_000];
 /** The cost of a task in a larger flow is told as a multiple of this one's: below it, starting up is most of it. */
 const BASE = 100_000;
 
+const RATE = "tasks per second";
+const COST = "cost per task, multiple of that at 100,000";
+const MEMORY = "most memory of the flow's process";
+const REDIS_MEMORY = "most memory of Redis";
+
 /** In a loop of submits, by `map`, and by `map` over an async iterable: see scale-child.js. */
 type Way = "loop" | "map" | "stream";
 
@@ -22,13 +27,18 @@ export const scale: Group = {
   name: "scale",
   async run(bench) {
     const rounds = new Rounds();
-    for (let round = 0; round < (bench.isQuick ? 1 : ROUNDS); round++) {
+    const wantsOneOf = (measures: readonly string[]) => measures.some((measure) => bench.wants({ measure }));
+    const isLoopWanted = wantsOneOf([RATE, COST, MEMORY, REDIS_MEMORY]);
+    const most = bench.isQuick ? SIZES[1]! : SIZES.at(-1)!;
+    const loops = isLoopWanted ? SIZES.filter((tasks) => tasks <= most) : [];
+    for (let round = 0; round < bench.rounds(ROUNDS); round++) {
       for (const [system, measure] of [
         ["Millrace, embedded", runEmbedded],
         ["Millrace, Redis", runOnRedis],
       ] as const) {
+        if (!bench.wants({ system })) continue;
         let baseMs = Number.NaN;
-        for (const tasks of bench.isQuick ? SIZES.slice(0, 2) : SIZES) {
+        for (const tasks of loops) {
           bench.progress(`round ${round + 1}: ${system}, ${tasks.toLocaleString("en")} tasks`);
           const run = await measure("loop", tasks);
           if (tasks === BASE) baseMs = run.elapsedMs / tasks;
@@ -36,9 +46,11 @@ export const scale: Group = {
         }
         if (round > 0) continue;
         for (const way of ["map", "stream"] as const) {
-          const tasks = bench.isQuick ? SIZES[1]! : SIZES.at(-1)!;
-          bench.progress(`${system}, ${tasks.toLocaleString("en")} tasks by ${way}`);
-          addWay(rounds, { system, tasks, way }, await measure(way, tasks));
+          const how = way === "map" ? "by map" : "by map over an async iterable";
+          const label = `${most.toLocaleString("en")} tasks ${how}`;
+          if (!wantsOneOf([`${label}, per second`, `${label}, ${MEMORY}`])) continue;
+          bench.progress(`${system}, ${label}`);
+          addWay(rounds, { system, tasks: most, label }, await measure(way, most));
         }
       }
     }
@@ -52,30 +64,25 @@ function add(
   { elapsedMs, mostBytes, mostRedisBytes }: Run,
 ): void {
   const figure = { group: "scale", system, at: tasks };
-  rounds.add({ ...figure, measure: "tasks per second", unit: "1/s" }, (tasks / elapsedMs) * 1000);
+  rounds.add({ ...figure, measure: RATE, unit: "1/s" }, (tasks / elapsedMs) * 1000);
   if (tasks >= BASE) {
     const multiple = elapsedMs / tasks / baseMs;
-    rounds.add({ ...figure, measure: "cost per task, multiple of that at 100,000", unit: "" }, multiple);
+    rounds.add({ ...figure, measure: COST, unit: "" }, multiple);
   }
   const megabytes = (bytes: number) => bytes / 2 ** 20;
-  rounds.add({ ...figure, measure: "most memory of the flow's process", unit: "MiB" }, megabytes(mostBytes));
+  rounds.add({ ...figure, measure: MEMORY, unit: "MiB" }, megabytes(mostBytes));
   if (mostRedisBytes === undefined) return;
-  rounds.add({ ...figure, measure: "most memory of Redis", unit: "MiB" }, megabytes(mostRedisBytes));
+  rounds.add({ ...figure, measure: REDIS_MEMORY, unit: "MiB" }, megabytes(mostRedisBytes));
 }
 
 function addWay(
   rounds: Rounds,
-  { system, tasks, way }: { system: string; tasks: number; way: Way },
+  { system, tasks, label }: { system: string; tasks: number; label: string },
   { elapsedMs, mostBytes }: Run,
 ): void {
-  const how = way === "map" ? "by map" : "by map over an async iterable";
   const figure = { group: "scale", system };
-  const label = `${tasks.toLocaleString("en")} tasks ${how}`;
   rounds.add({ ...figure, measure: `${label}, per second`, unit: "1/s" }, (tasks / elapsedMs) * 1000);
-  rounds.add(
-    { ...figure, measure: `${label}, most memory of the flow's process`, unit: "MiB" },
-    mostBytes / 2 ** 20,
-  );
+  rounds.add({ ...figure, measure: `${label}, ${MEMORY}`, unit: "MiB" }, mostBytes / 2 ** 20);
 }
 
 async function runEmbedded(way: Way, tasks: number): Promise<Run> {

@@ -11,13 +11,14 @@ export const start: Group = {
     const rounds = new Rounds();
     const add = (system: string, seconds: number) =>
       rounds.add({ group: "start", measure: "cluster start to first result", system, unit: "s" }, seconds);
-    for (let round = 0; round < (bench.isQuick ? 1 : ROUNDS); round++) {
+    for (let round = 0; round < bench.rounds(ROUNDS); round++) {
       bench.progress(`round ${round + 1}`);
       for (const [system, argument] of [
         ["piscina", "piscina"],
         ["Millrace, embedded", "memory"],
         ["Millrace, Redis", "redis"],
       ] as const) {
+        if (!bench.wants({ system })) continue;
         add(system, Number(await runChild("start-child.js", [argument])) / 1000);
       }
       if (round >= PYTHON_ROUNDS) continue;

@@ -35,6 +35,8 @@ export const taskBench: Group = {
 
 async function measure(bench: Bench, systems: readonly Calibrated[], size: typeof NODE): Promise<void> {
   for (const { label, width } of bench.isQuick ? WIDTHS.slice(0, 1) : WIDTHS) {
+    const name = `METG(50 %) of stencil_1d, ${label}`;
+    if (!bench.wants({ measure: name })) continue;
     const plan = { pattern: "stencil_1d", width, steps: Math.round(size.tasks / width) } as const;
     const progress = (text: string) => bench.progress(`stencil_1d, width ${width}: ${text}`);
     const sweeps = await sweepInTurns(systems, { ...plan, largestMs: size.largestMs, progress });
@@ -45,7 +47,6 @@ async function measure(bench: Bench, systems: readonly Calibrated[], size: typeo
         progress(`no METG for ${system}: ${result.refused}`);
         continue;
       }
-      const name = `METG(50 %) of stencil_1d, ${label}`;
       bench.record({ group: "task-bench", measure: name, system, unit: "ms", value: result.milliseconds });
     }
   }
@@ -63,7 +64,7 @@ async function allPatterns(bench: Bench, systems: readonly Calibrated[], tasks: 
   for (const pattern of PATTERNS) {
     bench.progress(`${pattern}, width ${width}, tasks of 1 ms`);
     const graph = makeGraph({ pattern, width, steps: Math.round(tasks / width) });
-    for (let round = 0; round < (bench.isQuick ? 1 : 3); round++) {
+    for (let round = 0; round < bench.rounds(3); round++) {
       for (const system of systems) {
         await system.calibrate();
         const iterations = system.iterationsFor(1);
@@ -96,7 +97,7 @@ async function withSystems(
   const opened: System[] = [];
   const systems: Calibrated[] = [];
   try {
-    for (const { name, open } of entries) {
+    for (const { name, open } of entries.filter((entry) => bench.wants({ system: entry.name }))) {
       bench.progress(`calibrates ${name}`);
       const at = await open();
       opened.push(at);

@@ -27,27 +27,35 @@ export const throughput: Group = {
     const rounds = new Rounds();
     const scale = bench.isQuick ? 0.02 : 1;
     const entries = [...bench.peers, piscina, bullmqAndPiscina, millraceEmbedded, millraceRedis];
-    for (let round = 0; round < (bench.isQuick ? 1 : ROUNDS); round++) {
-      for (const { name: system, open } of entries) {
+    for (let round = 0; round < bench.rounds(ROUNDS); round++) {
+      for (const { name: system, open } of entries.filter(({ name }) => bench.wants({ system: name }))) {
         bench.progress(`round ${round + 1}: ${system}`);
         await using at = await open();
-        const group = "throughput";
+        const add = async (measure: string, unit: string, figure: () => Promise<number>) => {
+          if (!bench.wants({ measure })) return;
+          rounds.add({ group: "throughput", measure, system, unit }, await figure());
+        };
         const noops = NOOPS[system] * scale;
-        await at.noops(noops / 2); // Warms up: code is compiled, durations are learned.
-        const perSecond = (noops / (await at.noops(noops))) * 1000;
-        rounds.add({ group, measure: "no-op tasks per second", system, unit: "1/s" }, perSecond);
-        if (at.asyncNoops !== undefined) {
-          await at.asyncNoops(noops / 2);
-          const rate = (noops / (await at.asyncNoops(noops))) * 1000;
-          rounds.add({ group, measure: "async no-op tasks per second", system, unit: "1/s" }, rate);
+        await add("no-op tasks per second", "1/s", async () => {
+          await at.noops(noops / 2); // Warms up: code is compiled, durations are learned.
+          return (noops / (await at.noops(noops))) * 1000;
+        });
+        const { asyncNoops } = at;
+        if (asyncNoops !== undefined) {
+          await add("async no-op tasks per second", "1/s", async () => {
+            await asyncNoops(noops / 2);
+            return (noops / (await asyncNoops(noops))) * 1000;
+          });
         }
         const chain = CHAIN * scale;
-        const links = (chain / (await repeated(() => at.chain(chain)))) * 1000;
-        rounds.add({ group, measure: "chain of 500 tasks, tasks per second", system, unit: "1/s" }, links);
+        await add("chain of 500 tasks, tasks per second", "1/s", async () => {
+          return (chain / (await repeated(() => at.chain(chain)))) * 1000;
+        });
         const spins = SPINS * scale;
-        await at.spins(spins / 4);
-        const efficiency = spins / availableParallelism() / (await at.spins(spins));
-        rounds.add({ group, measure: "efficiency on 2,000 tasks of 1 ms", system, unit: "" }, efficiency);
+        await add("efficiency on 2,000 tasks of 1 ms", "", async () => {
+          await at.spins(spins / 4);
+          return spins / availableParallelism() / (await at.spins(spins));
+        });
       }
     }
     rounds.recordIn(bench);

@@ -26,9 +26,10 @@ const PEERS = [
 /** A virtual environment puts its own first in the PATH; Debian's packages are the system's interpreter's. */
 const INTERPRETERS = ["python3", "/usr/bin/python3"];
 
-/** Those whose package an interpreter finds. */
-export async function findPythonPeers(): Promise<PythonPeer[]> {
-  const found = await Promise.all(PEERS.map(async (peer) => ({ peer, at: await findModule(peer.module) })));
+/** Those that are wanted, and whose package an interpreter finds. */
+export async function findPythonPeers(wants: (name: string) => boolean): Promise<PythonPeer[]> {
+  const wanted = PEERS.filter(({ name }) => wants(name));
+  const found = await Promise.all(wanted.map(async (peer) => ({ peer, at: await findModule(peer.module) })));
   return found.flatMap(({ peer, at }) =>
     at === undefined
       ? []

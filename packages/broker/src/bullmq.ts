@@ -84,6 +84,9 @@ export function batchOf(job: BatchJob): Uint8Array | ValueReference {
 /** Base64 writes three bytes with four characters. */
 const MOST_CHARACTERS = Math.ceil((MOST_MESSAGE_BYTES * 4) / 3);
 
+/** A worker that waits for a batch hears of one at once; it asks anew after this. */
+const TAKE_BLOCK_SECONDS = 2;
+
 /** BullMQ's end for those who take batches, by its manual API. */
 export class BatchWorker extends Worker<JobData> {
   /**
@@ -106,7 +109,7 @@ export async function openWorker(redis: Redis, keys: Keys, queueName: string): P
     autorun: false,
     lockDuration: LEASE_MS,
     maxStalledCount: 0, // The dispatcher alone sends a batch again.
-    drainDelay: 2,
+    drainDelay: TAKE_BLOCK_SECONDS,
     skipVersionCheck: true,
   });
   worker.on("error", ignore); // Connection errors: the connection comes back by itself.

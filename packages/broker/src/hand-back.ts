@@ -33,7 +33,7 @@ export const HAND_BACK_AFTER_MS = 12;
 
 /**
  * Nor longer than this, when nothing else waits: a few per cent of the makespan of calls that are worth moving: of 20 calls of 500 ms that were thought
- * to be short, the last waited behind others for a second while a worker was idle.
+ * to be short, the last waited behind others for a second while a worker was idle (bench: balance, 2 workers).
  */
 const LONGEST_MS = 100;
 
@@ -41,7 +41,7 @@ const LONGEST_MS = 100;
  * While calls wait in the runner, a batch is left in peace until it has taken so many times what was expected: it may have
  * waited behind another, and what is handed back costs a way through the broker. One that is later still fills the window
  * with work that others could do: of 200 calls that were thought to take no time and took 14 ms, one worker had 25 and
- * the other was idle for 100 ms.
+ * the other was idle for 100 ms (bench: balance, 2 workers).
  */
 const LATE_FACTOR = 4;
 

@@ -16,7 +16,10 @@ import { doneWithin, type Redis, subscribe } from "./redis-connection.ts";
 import { changedNames, RedisLimits } from "./redis-limits.ts";
 import type { RunnerGroup } from "./runner-group.ts";
 
-/** News may be missed, and leases of the dead run out without any: those in front look again after this. */
+/**
+ * News may be missed, and leases of the dead run out without any: those in front look again after this. A tenth of HOLD_TTL_MS, so
+ * that slots of the dead are free for hardly longer than they were held.
+ */
 const LOOK_AGAIN_MS = 1_000;
 
 interface Waiter {

@@ -8,7 +8,7 @@ const READ_COUNT = 500;
 /** Entries that are read before they are trimmed: a trim for each cost every task a command, a tenth of a client's work. */
 const TRIM_AFTER = 100;
 
-/** A read that finds nothing returns after this, so that a lost connection is noticed. */
+/** A read that finds nothing returns after this, so that a lost connection is noticed: half of SILENCE_MS, after which one counts as cut. */
 const READ_BLOCK_MS = 5_000;
 
 const RETRY_MS = 200;

@@ -1,9 +1,15 @@
 import { costMs, WINDOW_BATCHES } from "./batch-plan.ts";
 
-/** Calls per thread at least: those that await a network keep no thread busy, and many of them go on side by side. */
+/**
+ * Calls per thread at least: those that await a network keep no thread busy, and go on side by side. As many as a thread has under
+ * way unless it is told otherwise: DEFAULT_CALLS_PER_THREAD of the worker.
+ */
 const LEAST_CALLS_PER_SLOT = 100;
 
-/** A flow's process sends some 200,000 short calls a second, and hears of each within 50 ms: more need not be under way. */
+/**
+ * A flow's process sends some 200,000 short calls a second, and hears of each within 50 ms: 10,000 are under way, and as many wait
+ * behind them.
+ */
 const MOST_CALLS = 20_000;
 
 /**

@@ -3,7 +3,8 @@ import type { ValueStore } from "./value-store.ts";
 
 /**
  * How many bytes of values a worker process keeps at hand. Enough that the inputs of a level of a graph, or some large arguments of a
- * `map`, are fetched once; little beside the gigabyte or two that a process with some threads may take.
+ * `map`, are fetched once: 25 of 10 MB, or five of 50 MB. It is an eighth to a quarter of the gigabyte or two that a process with some threads may
+ * take.
  */
 const CACHE_BYTES = 256 * 1024 * 1024;
 

@@ -19,7 +19,10 @@ const valuePacker = new Packr(VALUE_OPTIONS as object);
 /** Of its own: a registered type's `decode` may encode or decode, which one object for both does not survive. */
 const valueUnpacker = new Unpackr(VALUE_OPTIONS as object);
 
-/** Above this, packed bytes get memory of their own: the packer's grows with the largest value, and is kept. */
+/**
+ * Above this, packed bytes get memory of their own: the packer's grows with the largest value, and is kept. Where values begin to
+ * travel beside messages, INLINE_LIMIT_BYTES of the broker, which need not copy those.
+ */
 const SHARED_MEMORY_BYTES = 64 * 1024;
 
 export function packMessage(message: readonly unknown[]): Uint8Array {

@@ -4,7 +4,7 @@
  */
 const LOOK_MS = 2;
 
-/** A loop that is active for less than this part of the time has room for another call. */
+/** A loop that is active for less than this part of the time has room for another call: two such fill it, at most. */
 const IDLE_BELOW = 0.5;
 
 /**

@@ -17,7 +17,7 @@ export interface OutboxOptions {
 /**
  * Outcomes wait at most this long for company, when another call can start meanwhile. A report costs 0.1 to 0.2 ms of processor
  * time on its way through three processes: of 2,000 tasks of 1 ms through Redis, 0.755 of the ideal with 2, 0.735 with 1, and no
- * more with 3.
+ * more with 3 (bench: throughput).
  */
 const FLUSH_MS = 2;
 

@@ -1,4 +1,4 @@
-/** A task whose calls are busy for less than this part of their time waits more than it works. */
+/** A task whose calls are busy for less than this part of their time waits more than it works: four of them fill a thread, at most. */
 const WAITS_BELOW = 0.25;
 
 /** Shorter calls say nothing: a turn of the event loop is a large part of them. */
