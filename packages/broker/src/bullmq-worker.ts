@@ -2,7 +2,15 @@ import { DecodeError, SignatureError } from "@millrace/core";
 import { processLogger } from "@millrace/core/internal";
 import { type Batch, decodeBatch } from "./batch.ts";
 import type { Delivery, WorkerHandlers, WorkerInfo, WorkerLink } from "./broker.ts";
-import { type BatchJob, type BatchWorker, batchOf, checkQueue, openWorker, runnerOf } from "./bullmq.ts";
+import {
+  type BatchJob,
+  type BatchWorker,
+  batchOf,
+  checkQueue,
+  openWorker,
+  queueTypes,
+  runnerOf,
+} from "./bullmq.ts";
 import { isReference, type ValueReference } from "./call-values.ts";
 import { HeldBatches } from "./held-batches.ts";
 import { LEAVE_MS, RUNNER_LEASE_MS } from "./intervals.ts";
@@ -21,6 +29,7 @@ import { unlessAborted } from "./unless-aborted.ts";
 import { type CallAnswer, decodeWorkerMessage } from "./worker-messages.ts";
 import type { WorkerRegistry } from "./worker-registry.ts";
 import { WorkerValues } from "./worker-values.ts";
+import { findWrongType, isWrongType } from "./wrong-type.ts";
 
 /** How often a worker looks for batches that nobody has any more: a command that finds a few entries, if any. */
 const ORPHANS_MS = RUNNER_LEASE_MS;
@@ -83,7 +92,7 @@ export class BullMqWorker implements WorkerLink {
     handlers: WorkerHandlers,
   ) {
     this.#handlers = handlers;
-    this.#feed = new JobFeed(worker, workerId);
+    this.#feed = new JobFeed(worker, workerId, (error) => this.#onRefused(error));
     const leaseOf = (jobId: string) => keys.lease(worker.name, jobId);
     this.#held = new HeldBatches(redis, workerId, leaseOf, ({ job }, isOver) => {
       if (isOver) this.#feed.end(job);
@@ -152,7 +161,7 @@ export class BullMqWorker implements WorkerLink {
     this.#held.add({ job, runnerId, calls: batch.calls.length, renewedAt: takenAt });
     const sender = new ReportSender({
       ...{ redis: this.#redis, replies: this.#keys.replies(runnerId), runnerId, seal: this.#seal },
-      ...{ store: this.#store, values: this.#values },
+      ...{ store: this.#store, values: this.#values, isWanted: () => this.#held.has(jobId) },
     });
     return {
       batch,
@@ -176,6 +185,13 @@ export class BullMqWorker implements WorkerLink {
   #drop(job: BatchJob, why: string): undefined {
     processLogger().warn({ job: job.id, runner: runnerOf(job.id as string) }, `a batch was dropped: ${why}`);
     this.#feed.end(job);
+  }
+
+  /** Redis gives no batch: it is away, or loads its data, which its operators know. What somebody else has done, they may not. */
+  async #onRefused(error: unknown): Promise<void> {
+    if (!isWrongType(error)) return;
+    const named = await findWrongType(this.#redis, queueTypes(this.#keys, this.#worker.name));
+    this.#refusals.note("no batch can be taken from the queue", named ?? error);
   }
 
   #hear(bytes: Uint8Array): void {

@@ -16,6 +16,8 @@ export interface ReportSenderOptions {
   readonly seal: Seal;
   readonly store: ValueStore;
   readonly values: WorkerValues;
+  /** Is the delivery still ours, and its runner there? Else what Redis refuses is asked no more. */
+  readonly isWanted: () => boolean;
 }
 
 /**
@@ -64,9 +66,11 @@ export class ReportSender {
     for (const { reference } of outcomes) if (reference !== undefined) this.#options.store.remove(reference);
   }
 
-  /** Until Redis accepts it; true as well when the connection is closed for good. */
+  /** Until Redis accepts it, or nobody wants it; true as well when the connection is closed for good. */
   #append(bytes: Uint8Array): Promise<boolean> {
-    return untilAccepted(this.#options.redis, () => this.#tryToAppend(bytes)).catch(() => true);
+    const { redis, isWanted } = this.#options;
+    const append = async () => isWanted() && (await this.#tryToAppend(bytes));
+    return untilAccepted(redis, append).catch(() => true);
   }
 
   #tryToAppend(bytes: Uint8Array): Promise<boolean> {

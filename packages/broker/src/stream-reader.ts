@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { STREAM_RENEWAL_MS, STREAM_TTL_MS } from "./intervals.ts";
 import { duplicateForBlocking, type Redis } from "./redis-connection.ts";
+import { Refusals } from "./refusals.ts";
+import { isWrongType } from "./wrong-type.ts";
 
 /** Entries per read: a read brings what has gathered, within bounds. */
 const READ_COUNT = 500;
@@ -66,6 +68,7 @@ export class StreamReader {
   readonly #read = new Set<string>();
   /** The last stamp of each sender, those heard last at the end. */
   readonly #stamps = new Map<string, number>();
+  readonly #refusals = new Refusals();
   #runId: Promise<string>;
   #isCheckDue = false;
   #isReset = false;
@@ -118,9 +121,10 @@ export class StreamReader {
         // What the readers of these messages send comes first: the next read costs 50 µs.
         if (entries.length > 0) await new Promise(setImmediate);
         if (this.#read.size >= TRIM_AFTER) this.#trim(cursor);
-      } catch {
+      } catch (error) {
         // Redis is away, or the connection was cut.
         this.#isCheckDue = true;
+        if (isWrongType(error)) await this.#remove(error); // The stream is lost, then.
         if (!this.#isClosed) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }
@@ -161,6 +165,13 @@ export class StreamReader {
     const hasStartedAnew = isThere === 0 || runId !== before;
     this.#isReset ||= hasStartedAnew;
     return hasStartedAnew;
+  }
+
+  /** Somebody has put something else in the place of the stream, which is this reader's alone. */
+  async #remove(error: unknown): Promise<void> {
+    const { redis, key } = this.#options;
+    this.#refusals.note("what is no stream was in the place of one, which is made anew", error, { key });
+    await redis.unlink(key).catch(ignore);
   }
 
   #trim(cursor: string): void {
