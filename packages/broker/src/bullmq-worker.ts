@@ -16,6 +16,7 @@ import { HeldBatches } from "./held-batches.ts";
 import { LEAVE_MS, RUNNER_LEASE_MS } from "./intervals.ts";
 import { JobFeed } from "./job-feed.ts";
 import type { Keys } from "./keys.ts";
+import { LogAllowance, LogAllowances } from "./log-allowance.ts";
 import { removeOrphans } from "./orphans.ts";
 import { doneWithin, type Redis } from "./redis-connection.ts";
 import { RedisValues } from "./redis-values.ts";
@@ -50,6 +51,7 @@ export class BullMqWorker implements WorkerLink {
   readonly #finishing = new Set<Promise<void>>();
   readonly #store: RedisValues;
   readonly #values: WorkerValues;
+  readonly #logs = new LogAllowances();
   #withdraw!: () => Promise<void>;
   #inbox!: StreamReader;
   #orphanTimer: NodeJS.Timeout | undefined;
@@ -159,8 +161,10 @@ export class BullMqWorker implements WorkerLink {
     if (isAlive !== true && !(await isAlive.catch(() => true)))
       return this.#drop(job, "its flow's process is gone");
     this.#held.add({ job, runnerId, calls: batch.calls.length, renewedAt: takenAt });
+    const replies = this.#keys.replies(runnerId);
     const sender = new ReportSender({
-      ...{ redis: this.#redis, replies: this.#keys.replies(runnerId), runnerId, seal: this.#seal },
+      ...{ redis: this.#redis, replies, runnerId, seal: this.#seal },
+      logs: this.#logs.of(runnerId, () => new LogAllowance(this.#redis, replies)),
       ...{ store: this.#store, values: this.#values, isWanted: () => this.#held.has(jobId) },
     });
     return {

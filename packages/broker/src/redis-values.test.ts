@@ -4,6 +4,7 @@ import { uniqueNamespace } from "../../../test/support/namespace.ts";
 import { until } from "../../../test/support/until.ts";
 import { inSharedMemory } from "./call-values.ts";
 import { type Keys, keysOf } from "./keys.ts";
+import { LogAllowance } from "./log-allowance.ts";
 import { connectRedis, type Redis } from "./redis-connection.ts";
 import { RedisValues } from "./redis-values.ts";
 import { decodeReport, encodeReport, type Report } from "./report.ts";
@@ -86,7 +87,7 @@ function senderOf({ redis, keys, store }: Setup, isWanted = () => true): ReportS
   const values = new WorkerValues(store);
   return new ReportSender({
     ...{ redis, replies: keys.replies("runner"), runnerId: "runner", seal: UNSIGNED },
-    ...{ store, values, isWanted },
+    ...{ store, values, isWanted, logs: new LogAllowance(redis, keys.replies("runner")) },
   });
 }
 

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { INLINE_LIMIT_BYTES } from "./call-values.ts";
+import type { LogAllowance } from "./log-allowance.ts";
 import { encodeError } from "./outcomes.ts";
 import { type Redis, untilAccepted } from "./redis-connection.ts";
 import { type CallOutcome, type EncodedReport, encodeReport } from "./report.ts";
@@ -16,6 +17,8 @@ export interface ReportSenderOptions {
   readonly seal: Seal;
   readonly store: ValueStore;
   readonly values: WorkerValues;
+  /** Of the runner. */
+  readonly logs: LogAllowance;
   /** Is the delivery still ours, and its runner there? Else what Redis refuses is asked no more. */
   readonly isWanted: () => boolean;
 }
@@ -34,17 +37,35 @@ export class ReportSender {
     this.#options = options;
   }
 
-  send(report: EncodedReport): void {
+  send(whole: EncodedReport): void {
+    const report = this.#withAdmittedLogs(whole);
+    if (report === undefined) return;
     const { attachments = [] } = report;
+    const logBytes = Buffer.byteLength(report.report.logs);
+    this.#options.logs.sending(logBytes);
+    const message = { bytes: report.bytes, logBytes };
     if (attachments.length > 0) {
       const kept = this.#withReferences(report);
-      this.#behindOthers(async () => this.#appendWithValues(await kept));
-    } else if (this.#waiting !== undefined) this.#behindOthers(() => this.#append(report.bytes));
+      this.#behindOthers(async () => this.#appendWithValues(await kept, logBytes));
+    } else if (this.#waiting !== undefined) this.#behindOthers(() => this.#append(message));
     else {
-      this.#lastSent = this.#tryToAppend(report.bytes).catch(() =>
-        this.#behindOthers(() => this.#append(report.bytes)),
+      this.#lastSent = this.#tryToAppend(message).catch(() =>
+        this.#behindOthers(() => this.#append(message)),
       );
     }
+  }
+
+  /** Undefined: it has nothing but lines that are dropped. */
+  #withAdmittedLogs(whole: EncodedReport): EncodedReport | undefined {
+    const { report } = whole;
+    const { outcomes, requests, parked, started } = report;
+    const logs = this.#options.logs.admit(report.logs, outcomes.length > 0);
+    if (logs === report.logs) return whole;
+    if (logs === "" && outcomes.length + requests.length + parked.length + started.length === 0)
+      return undefined;
+    const attachments: Uint8Array[] = [];
+    const changed = { ...report, logs };
+    return { report: changed, bytes: encodeReport(changed, attachments), attachments };
   }
 
   /** Resolves when Redis has all that was sent. */
@@ -60,22 +81,28 @@ export class ReportSender {
     this.#waiting = sent;
   }
 
-  async #appendWithValues({ bytes, outcomes }: { bytes: Uint8Array; outcomes: readonly CallOutcome[] }) {
-    if (await this.#append(bytes)) return;
+  async #appendWithValues({ bytes, outcomes }: Kept, logBytes: number): Promise<void> {
+    if (await this.#append({ bytes, logBytes })) return;
     // The runner is gone, and so are its values, but for what was written only now.
     for (const { reference } of outcomes) if (reference !== undefined) this.#options.store.remove(reference);
   }
 
   /** Until Redis accepts it, or nobody wants it; true as well when the connection is closed for good. */
-  #append(bytes: Uint8Array): Promise<boolean> {
-    const { redis, isWanted } = this.#options;
-    const append = async () => isWanted() && (await this.#tryToAppend(bytes));
+  #append(message: Message): Promise<boolean> {
+    const { redis, logs, isWanted } = this.#options;
+    const append = async () => {
+      if (isWanted()) return this.#tryToAppend(message);
+      logs.sent(message.logBytes, undefined);
+      return false;
+    };
     return untilAccepted(redis, append).catch(() => true);
   }
 
-  #tryToAppend(bytes: Uint8Array): Promise<boolean> {
-    const { redis, replies, seal } = this.#options;
-    return appendToStream(redis, replies, seal.sign(bytes, { kind: "report", key: replies }));
+  async #tryToAppend({ bytes, logBytes }: Message): Promise<boolean> {
+    const { redis, replies, seal, logs } = this.#options;
+    const id = await appendToStream(redis, replies, seal.sign(bytes, { kind: "report", key: replies }));
+    logs.sent(logBytes, id);
+    return id !== undefined;
   }
 
   async #withReferences({ report, bytes, attachments = [] }: EncodedReport) {
@@ -103,6 +130,17 @@ export class ReportSender {
     }
     return { ...outcome, payload: NOTHING, reference };
   }
+}
+
+interface Message {
+  readonly bytes: Uint8Array;
+  /** How many of them are log lines. */
+  readonly logBytes: number;
+}
+
+interface Kept {
+  readonly bytes: Uint8Array;
+  readonly outcomes: readonly CallOutcome[];
 }
 
 const NOTHING = new Uint8Array();

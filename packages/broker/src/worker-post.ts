@@ -54,9 +54,10 @@ export class WorkerPost {
   }
 
   /** Resolves to false when the worker has no inbox. */
-  #tell(workerId: string, message: WorkerMessage): Promise<boolean> {
+  async #tell(workerId: string, message: WorkerMessage): Promise<boolean> {
     const { redis, keys, seal } = this.#options;
     const key = keys.inbox(workerId);
-    return appendToStream(redis, key, seal.sign(encodeWorkerMessage(message), { kind: "to-worker", key }));
+    const signed = seal.sign(encodeWorkerMessage(message), { kind: "to-worker", key });
+    return (await appendToStream(redis, key, signed)) !== undefined;
   }
 }
