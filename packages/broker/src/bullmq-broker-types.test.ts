@@ -190,7 +190,7 @@ describe("in the place of signs of life", () => {
     const batch = runner.send();
     const delivery = await worker.take();
     const lease = keys.runnerLease(runner.link.runnerId);
-    const monitor = await redis.duplicate().monitor();
+    const monitor = await redis.monitor();
     await put(OTHER.string, lease);
     // The worker looks at the runners of its batches every 5 s; the runner itself only renews.
     await new Promise<void>((resolve) => {
