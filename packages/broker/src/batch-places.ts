@@ -1,6 +1,7 @@
 import type { Keys } from "./keys.ts";
 import { doneWithin, type Redis } from "./redis-connection.ts";
 import type { WorkerRecord, WorkerRegistry } from "./worker-registry.ts";
+import { isWrongType, readText } from "./wrong-type.ts";
 
 /** Where a batch is that was sent. Times are milliseconds since the epoch. */
 export type BatchPlace =
@@ -25,6 +26,19 @@ export type BatchPlaces =
   /** Redis does not answer, since then. */
   | { readonly awaySince: number };
 
+/** What Redis says of a batch. What somebody else has put in place of its lease, or of itself, is neither. */
+export async function readBatch(redis: Redis, keys: Keys, queue: string, batchId: string) {
+  const noJob = (error: unknown) => {
+    if (isWrongType(error)) return [];
+    throw error;
+  };
+  const [holder, [addedAt = null, takenAt = null]] = await Promise.all([
+    readText(redis, keys.lease(queue, batchId)),
+    redis.hmget(keys.job(queue, batchId), "timestamp", "processedOn").catch(noJob),
+  ]);
+  return { holder, addedAt, takenAt };
+}
+
 /** How long Redis may take to say where batches are. A healthy one takes about a millisecond. */
 const LOOK_MS = 2_000;
 
@@ -40,19 +54,14 @@ export async function findBatches(
   const look = async () => {
     const [{ live }, ...found] = await Promise.all([
       registry.look(),
-      ...batchIds.map((id) =>
-        Promise.all([
-          redis.get(keys.lease(queue, id)),
-          redis.hmget(keys.job(queue, id), "timestamp", "processedOn"),
-        ]),
-      ),
+      ...batchIds.map((id) => readBatch(redis, keys, queue, id)),
     ]);
     const workers = new Map(live.map((worker) => [worker.workerId, worker]));
-    for (const [index, [holder, [addedAt, takenAt]]] of found.entries()) {
+    for (const [index, { holder, addedAt, takenAt }] of found.entries()) {
       const place: BatchPlace =
-        addedAt != null && holder !== null
+        addedAt !== null && holder !== null
           ? { type: "held", workerId: holder, worker: workers.get(holder), since: Number(takenAt ?? addedAt) }
-          : { type: addedAt != null && takenAt == null ? "waiting" : "returning" };
+          : { type: addedAt !== null && takenAt === null ? "waiting" : "returning" };
       places.set(batchIds[index] as string, place);
     }
   };

@@ -1,10 +1,13 @@
+import { readBatch } from "./batch-places.ts";
 import type { Capacity, LostBatch } from "./broker.ts";
+import { queueTypes } from "./bullmq.ts";
 import type { DeathNotes } from "./death-notes.ts";
 import { HEARTBEAT_TTL_MS, SWEEP_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import { type BatchEvidence, type Doubts, findLost } from "./lost-batches.ts";
 import type { Redis } from "./redis-connection.ts";
 import { capacityOf, type WorkerRegistry } from "./worker-registry.ts";
+import { findWrongType } from "./wrong-type.ts";
 
 export interface BatchWatchOptions {
   readonly redis: Redis;
@@ -15,6 +18,8 @@ export interface BatchWatchOptions {
   readonly onCapacity: (capacity: Capacity) => void;
   /** Is the batch still being put into the queue? Then it is not to be found there. */
   readonly isOnItsWay: (batchId: string) => boolean;
+  /** Batches that wait will be taken by nobody, since something else is in the place of the queue. */
+  readonly onBroken: (error: Error) => void;
   /** The batch will not be finished by whoever had it. It is watched no longer. */
   readonly onLost: (lost: LostBatch) => Promise<void>;
 }
@@ -92,10 +97,13 @@ export class BatchWatch {
    */
   async #look(): Promise<void> {
     if (performance.now() < this.#blindUntil) return;
-    const { registry, deaths, onCapacity, onLost } = this.#options;
+    const { registry, deaths, onCapacity, onLost, onBroken } = this.#options;
     const evidence = await this.#evidence();
+    const taken = evidence.filter(({ isTaken }) => isTaken).length;
+    const broken = taken < this.#watched.size ? await this.#findBroken() : undefined;
     const workers = await registry.live();
     if (this.#isClosed) return;
+    if (broken !== undefined) onBroken(broken);
     const { strangers } = registry;
     onCapacity({ ...capacityOf(workers), ...(strangers > 0 && { strangers }) });
     const live = new Set(workers.map(({ workerId }) => workerId));
@@ -108,6 +116,12 @@ export class BatchWatch {
     for (const lost of findLost(still, dead, this.#doubts, performance.now())) await onLost(lost);
   }
 
+  /** BullMQ refuses to put a batch there, or to take one, again and again. */
+  #findBroken(): Promise<Error | undefined> {
+    const { redis, keys, queue } = this.#options;
+    return findWrongType(redis, queueTypes(keys, queue));
+  }
+
   #evidence(): Promise<BatchEvidence[]> {
     const there = [...this.#watched].filter((batchId) => !this.#options.isOnItsWay(batchId));
     return Promise.all(there.map((batchId) => this.#evidenceOf(batchId)));
@@ -115,10 +129,7 @@ export class BatchWatch {
 
   async #evidenceOf(batchId: string): Promise<BatchEvidence> {
     const { redis, keys, queue } = this.#options;
-    const [holder, [addedAt, takenAt]] = await Promise.all([
-      redis.get(keys.lease(queue, batchId)),
-      redis.hmget(keys.job(queue, batchId), "timestamp", "processedOn"),
-    ]);
-    return { batchId, holder, exists: addedAt != null, isTaken: takenAt != null };
+    const { holder, addedAt, takenAt } = await readBatch(redis, keys, queue, batchId);
+    return { batchId, holder, exists: addedAt !== null, isTaken: takenAt !== null };
   }
 }

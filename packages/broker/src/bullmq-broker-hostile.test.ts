@@ -5,6 +5,8 @@ import { dataOf, type ExposedQueue, useExposedQueue } from "../testing/exposed-q
 import { TestWorker } from "../testing/parties.ts";
 import { sampleBatch, sampleReport } from "../testing/samples.ts";
 import { encodeBatch } from "./batch.ts";
+import { DeathNotes } from "./death-notes.ts";
+import { HOLD_TTL_MS } from "./intervals.ts";
 import { WIRE_VERSION } from "./message-fields.ts";
 import { RedisResultStore } from "./redis-result-store.ts";
 import { RedisValues } from "./redis-values.ts";
@@ -194,6 +196,109 @@ describe.each<[string, string | undefined]>([
     // The result of one key is none of another's.
     await redis.set(keys.result("other"), written);
     expect(await store.read("other")).toBeUndefined();
+  });
+
+  test("a claim that is nobody's runs out, however long it was to last", async () => {
+    const store = new RedisResultStore(redis, keys, seal);
+    const key = keys.resultClaim("key");
+    const ends = async () => ((await redis.pttl(key)) > 0 ? redis.pexpire(key, 1) : 0);
+    await fc.assert(
+      fc.asyncProperty(
+        fc.uint8Array({ maxLength: 100 }),
+        fc.constantFrom(0, 1e12),
+        async (holder, lastsMs) => {
+          await redis.set(key, Buffer.from(holder));
+          if (lastsMs > 0) await redis.pexpire(key, lastsMs);
+          const claiming = store.claim("key");
+          await until("it will run out", async () => {
+            const leftMs = await redis.pttl(key);
+            return leftMs > 0 && leftMs <= HOLD_TTL_MS;
+          });
+          await ends();
+          await (await claiming).release();
+        },
+      ),
+      RUNS,
+    );
+  });
+
+  test("what is written about limits in use, and is no number of theirs, keeps nobody waiting", async () => {
+    const limits = pair.forRunners.limits();
+    await limits.set("db", { slots: 2 });
+    await limits.set("rate", { slots: 5, slotDecayPerSecond: 100 });
+    const limiter = await pair.forRunners.openLimiter();
+    const of = (kind: string, name = "db") => `${keys.limitState}:${kind}:${name}`;
+    const text = fc.oneof(
+      fc.string(),
+      fc.constantFrom("", "-1", "1e400", "-inf", "nan", "0x", "9".repeat(400), "9223372036854775807"),
+    );
+    const change = fc.oneof(
+      fc
+        .tuple(fc.constantFrom("shows", "seen"), text)
+        .map((fields) => () => redis.hset(of("clock"), ...fields)),
+      fc.tuple(fc.string(), text).map((fields) => () => redis.hset(of("slots"), ...fields)),
+      fc
+        .tuple(fc.constantFrom("level", "at"), text)
+        .map((fields) => () => redis.hset(of("rate", "rate"), ...fields)),
+      fc.string().map((token) => () => redis.zadd(of("line"), "-inf", token)),
+      text.map((ticket) => () => redis.set(`${keys.limitState}:tickets`, ticket)),
+    );
+    const request = { names: ["db"], slots: 2, holder: "h", isRate: false };
+    await fc.assert(
+      fc.asyncProperty(several(change), async (changes) => {
+        const holding = await limiter.acquire(request);
+        const waiting = limiter.acquire(request);
+        for (const make of changes) await make();
+        await redis.del(of("slots")); // What those who hold slots say of them comes again with their next renewal.
+        holding.release();
+        (await waiting).release();
+        await limiter.acquire({ ...request, names: ["rate"], isRate: true });
+        expect((await limits.inspect()).map(({ name }) => name)).toEqual(["db", "rate"]);
+      }),
+      RUNS,
+    );
+    await limiter.close();
+  });
+
+  test("slots that somebody made up are held for no longer than a holder's lease", async () => {
+    const limits = pair.forRunners.limits();
+    await limits.set("db", { slots: 1 });
+    await redis.zadd(`${keys.limitState}:holders:db`, "+inf", "odd");
+    await redis.hset(`${keys.limitState}:slots:db`, "odd", "1");
+    expect(await limits.inspect()).toMatchObject([{ name: "db", held: 1 }]);
+    const ends = Number(await redis.zscore(`${keys.limitState}:holders:db`, "odd"));
+    const shows = Number(await redis.hget(`${keys.limitState}:clock:db`, "shows"));
+    expect(ends - shows).toBeLessThanOrEqual(HOLD_TTL_MS);
+  });
+
+  test("records of runners that are none are left out, and a note of a death that is none gives no reason", async () => {
+    const record = fc.oneof(
+      fc.json(),
+      fc.string(),
+      fc
+        .record({ runnerId: fc.string(), queue: fc.jsonValue(), calls: fc.jsonValue() })
+        .map((odd) => JSON.stringify(odd)),
+    );
+    const deaths = new DeathNotes(redis, keys, seal);
+    await deaths.leave("odd", "It was tired.");
+    const note = (await redis.getBuffer(keys.death("odd"))) as Buffer;
+    const isSigned = secret !== undefined;
+    const broken = fc.oneof(brokenForms(note), fc.constant(Buffer.alloc(100_000, "x")));
+    await fc.assert(
+      fc.asyncProperty(record, broken, async (text, bytes) => {
+        await redis.set(keys.runner("odd"), text);
+        await redis.set(keys.death("odd"), Buffer.from(bytes));
+        expect(await pair.forRunners.status()).toMatchObject({
+          runners: [],
+          workers: [{ workerId: worker.workerId }],
+        });
+        const reason = (await deaths.of(["odd"])).get("odd");
+        // Without a secret, any bytes may be a sentence: only a short one is told.
+        if (isSigned) expect(reason).toBeUndefined();
+        else expect((reason ?? "").length).toBeLessThanOrEqual(1_000);
+      }),
+      RUNS,
+    );
   });
 
   test("limits that are none are left out, whatever is under their keys", async () => {

@@ -95,6 +95,7 @@ export class BullMqRunner implements RunnerLink {
         deaths,
         onCapacity: (capacity) => handlers.onCapacity(capacity),
         isOnItsWay: (batchId) => runner.#batches.isOnItsWay(batchId),
+        onBroken: (error) => runner.giveUp(error),
         onLost: async (lost) => {
           await runner.#takeBack(lost.batchId);
           runner.#lost(lost);

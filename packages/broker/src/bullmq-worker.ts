@@ -2,12 +2,21 @@ import { DecodeError, SignatureError, ValueLostError } from "@millrace/core";
 import { processLogger } from "@millrace/core/internal";
 import { type Batch, decodeBatch } from "./batch.ts";
 import type { Delivery, WorkerHandlers, WorkerInfo, WorkerLink } from "./broker.ts";
-import { type BatchJob, type BatchWorker, batchOf, checkQueue, openWorker, runnerOf } from "./bullmq.ts";
+import {
+  type BatchJob,
+  type BatchWorker,
+  batchOf,
+  checkQueue,
+  openWorker,
+  queueTypes,
+  runnerOf,
+} from "./bullmq.ts";
 import { isReference, type ValueReference } from "./call-values.ts";
 import { HeldBatches } from "./held-batches.ts";
 import { LEAVE_MS, RUNNER_LEASE_MS } from "./intervals.ts";
 import { JobFeed } from "./job-feed.ts";
 import type { Keys } from "./keys.ts";
+import { LogAllowance, LogAllowances } from "./log-allowance.ts";
 import { removeOrphans } from "./orphans.ts";
 import { encodeError } from "./outcomes.ts";
 import { doneWithin, type Redis } from "./redis-connection.ts";
@@ -22,6 +31,7 @@ import { unlessAborted } from "./unless-aborted.ts";
 import { type CallAnswer, decodeWorkerMessage } from "./worker-messages.ts";
 import type { WorkerRegistry } from "./worker-registry.ts";
 import { WorkerValues } from "./worker-values.ts";
+import { findWrongType, isWrongType } from "./wrong-type.ts";
 
 /** How often a worker looks for batches that nobody has any more: a command that finds a few entries, if any. */
 const ORPHANS_MS = RUNNER_LEASE_MS;
@@ -42,6 +52,7 @@ export class BullMqWorker implements WorkerLink {
   readonly #finishing = new Set<Promise<void>>();
   readonly #store: RedisValues;
   readonly #values: WorkerValues;
+  readonly #logs = new LogAllowances();
   #withdraw!: () => Promise<void>;
   #inbox!: StreamReader;
   #orphanTimer: NodeJS.Timeout | undefined;
@@ -84,7 +95,7 @@ export class BullMqWorker implements WorkerLink {
     handlers: WorkerHandlers,
   ) {
     this.#handlers = handlers;
-    this.#feed = new JobFeed(worker, workerId);
+    this.#feed = new JobFeed(worker, workerId, (error) => this.#onRefused(error));
     const leaseOf = (jobId: string) => keys.lease(worker.name, jobId);
     this.#held = new HeldBatches(redis, workerId, leaseOf, ({ job }, isOver) => {
       if (isOver) this.#feed.end(job);
@@ -151,9 +162,11 @@ export class BullMqWorker implements WorkerLink {
     if (isAlive !== true && !(await isAlive.catch(() => true)))
       return this.#drop(job, "its flow's process is gone");
     this.#held.add({ job, runnerId, calls: batch.calls.length, renewedAt: takenAt });
+    const replies = this.#keys.replies(runnerId);
     const sender = new ReportSender({
-      ...{ redis: this.#redis, replies: this.#keys.replies(runnerId), runnerId, seal: this.#seal },
-      ...{ store: this.#store, values: this.#values },
+      ...{ redis: this.#redis, replies, runnerId, seal: this.#seal },
+      logs: this.#logs.of(runnerId, () => new LogAllowance(this.#redis, replies)),
+      ...{ store: this.#store, values: this.#values, isWanted: () => this.#held.has(jobId) },
     });
     return {
       batch,
@@ -177,6 +190,13 @@ export class BullMqWorker implements WorkerLink {
   #drop(job: BatchJob, why: string): undefined {
     processLogger().warn({ job: job.id, runner: runnerOf(job.id as string) }, `a batch was dropped: ${why}`);
     this.#feed.end(job);
+  }
+
+  /** Redis gives no batch: it is away, or loads its data, which its operators know. What somebody else has done, they may not. */
+  async #onRefused(error: unknown): Promise<void> {
+    if (!isWrongType(error)) return;
+    const named = await findWrongType(this.#redis, queueTypes(this.#keys, this.#worker.name));
+    this.#refusals.note("no batch can be taken from the queue", named ?? error);
   }
 
   #hear(bytes: Uint8Array): void {

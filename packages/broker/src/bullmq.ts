@@ -5,6 +5,7 @@ import { LEASE_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import { MOST_MESSAGE_BYTES } from "./message-fields.ts";
 import type { Redis } from "./redis-connection.ts";
+import { findWrongType, type KeyTypes } from "./wrong-type.ts";
 
 /** A batch as BullMQ keeps it: with its bytes, or with how many they are and where. */
 interface JobData {
@@ -19,12 +20,27 @@ export type BatchQueue = Queue<JobData>;
 
 const JOB_NAME = "batch";
 
+/** The keys of a queue on which BullMQ's scripts fail when something else is there. */
+export function queueTypes({ prefix }: Keys, queueName: string): KeyTypes {
+  const types = {
+    ...({ meta: "hash", id: "string", pc: "string", events: "stream", marker: "zset" } as const),
+    ...({ wait: "list", active: "list", paused: "list" } as const),
+    ...({ prioritized: "zset", delayed: "zset", completed: "zset", failed: "zset" } as const),
+  };
+  return Object.fromEntries(
+    Object.entries(types).map(([name, type]) => [`${prefix}:${queueName}:${name}`, type]),
+  );
+}
+
 /**
- * Refuses a queue that another major version of BullMQ uses: its scripts work on the same keys, perhaps in another way.
+ * Refuses a queue that another major version of BullMQ uses: its scripts work on the same keys, perhaps in another way. And one
+ * in whose place something else is.
  *
  * @throws RedisUnsuitableError
  */
 export async function checkQueue(redis: Redis, keys: Keys, queueName: string): Promise<void> {
+  const broken = await findWrongType(redis, queueTypes(keys, queueName));
+  if (broken !== undefined) throw broken;
   const version = await redis.hget(keys.meta(queueName), "version");
   const major = /^bullmq:(\d+)\./.exec(version ?? "")?.[1];
   if (major === undefined || Number(major) === BULLMQ_MAJOR_VERSION) return;

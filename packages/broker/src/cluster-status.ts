@@ -1,3 +1,4 @@
+import { queueTypes } from "./bullmq.ts";
 import { HEARTBEAT_TTL_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import type { Redis } from "./redis-connection.ts";
@@ -5,6 +6,7 @@ import { parseRunner, type RunnerRecord } from "./runner-registry.ts";
 import { literally, scanKeys } from "./scan.ts";
 import { plainQueue, queueOf, type Seal } from "./seal.ts";
 import { type WorkerRecord, WorkerRegistry } from "./worker-registry.ts";
+import { findWrongType, readText } from "./wrong-type.ts";
 
 /** Who uses a namespace at this moment. */
 export interface ClusterStatus {
@@ -47,6 +49,8 @@ export interface QueueLook {
   readonly strangers: number;
   readonly waiting: readonly string[];
   readonly active: readonly { readonly batchId: string; readonly holder: string | null }[];
+  /** Why it cannot be looked at: something else is in the place of one of its keys. */
+  readonly broken?: string;
 }
 
 /** Changes nothing in Redis. @throws what Redis answers */
@@ -62,7 +66,7 @@ export async function readStatus(redis: Redis, keys: Keys, seal: Seal): Promise<
     ...metas.map((key) => plainQueue(key.slice(keys.prefix.length + 1, -":meta".length), seal)),
   ]);
   const looks = await Promise.all([...names].sort().map((queue) => lookAt(redis, keys, queue, seal)));
-  const records = await Promise.all(runnerKeys.map(async (key) => parseRunner(await redis.get(key))));
+  const records = await Promise.all(runnerKeys.map(async (key) => parseRunner(await readText(redis, key))));
   return statusOf(
     keys.namespace,
     looks,
@@ -71,6 +75,13 @@ export async function readStatus(redis: Redis, keys: Keys, seal: Seal): Promise<
 }
 
 async function lookAt(redis: Redis, keys: Keys, queue: string, seal: Seal): Promise<QueueLook> {
+  const types = { ...queueTypes(keys, queueOf(queue, seal)), [keys.workers(queue)]: "set" } as const;
+  const broken = await findWrongType(redis, types);
+  if (broken === undefined) return lookAtWhole(redis, keys, queue, seal);
+  return { queue, live: [], silent: [], strangers: 0, waiting: [], active: [], broken: broken.message };
+}
+
+async function lookAtWhole(redis: Redis, keys: Keys, queue: string, seal: Seal): Promise<QueueLook> {
   const registry = new WorkerRegistry(redis, keys, queue, seal);
   const [{ live, silent }, waiting, active] = await Promise.all([
     registry.look(),
@@ -79,7 +90,7 @@ async function lookAt(redis: Redis, keys: Keys, queue: string, seal: Seal): Prom
   ]);
   const [ages, holders] = await Promise.all([
     Promise.all(live.map(({ workerId }) => redis.pttl(keys.worker(workerId)))),
-    Promise.all(active.map((batchId) => redis.get(keys.lease(queueOf(queue, seal), batchId)))),
+    Promise.all(active.map((batchId) => readText(redis, keys.lease(queueOf(queue, seal), batchId)))),
   ]);
   return {
     queue,
@@ -128,7 +139,8 @@ export function statusOf(
 }
 
 function problemsOf(look: QueueLook, namespace: string): string[] {
-  const { queue, live, silent, strangers, waiting, active } = look;
+  const { queue, live, silent, strangers, waiting, active, broken } = look;
+  if (broken !== undefined) return [`Nothing is seen of queue "${queue}". ${broken}`];
   const problems: string[] = [];
   if (strangers > 0)
     problems.push(
@@ -163,7 +175,8 @@ function stalledRunners(
   runners: readonly RunnerStatus[],
   namespace: string,
 ): string[] {
-  const isServed = ({ live, strangers }: QueueLook) => live.length + strangers > 0;
+  const isServed = ({ live, strangers, broken }: QueueLook) =>
+    live.length + strangers > 0 || broken !== undefined;
   const served = new Set(looks.filter(isServed).map(({ queue }) => queue));
   return runners
     .filter(({ queue, calls, batches }) => calls + batches > 0 && !served.has(queue))

@@ -2,6 +2,7 @@ import { DEATH_NOTE_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import type { Redis } from "./redis-connection.ts";
 import type { Seal } from "./seal.ts";
+import { readBytes } from "./wrong-type.ts";
 
 /** Ten times what such a sentence takes; a longer note is somebody's who wants it to be read for long. */
 const MOST_BYTES = 1_000;
@@ -35,7 +36,7 @@ export class DeathNotes {
 
   async #reasonOf(workerId: string): Promise<string | undefined> {
     const key = this.#keys.death(workerId);
-    const note = await this.#redis.getBuffer(key);
+    const note = await readBytes(this.#redis, key);
     if (note === null || note.length > MOST_BYTES) return undefined;
     try {
       return Buffer.from(this.#seal.verify(note, { kind: "death", key })).toString();

@@ -117,7 +117,8 @@ export class HeldBatches {
 const RENEW = `
 local renewed = {}
 for index, lease in ipairs(KEYS) do
-  renewed[index] = redis.call("GET", lease) == ARGV[1] and redis.call("PEXPIRE", lease, ARGV[2]) or 0
+  -- Of a key that holds something else, GET is an error: others must be renewed all the same.
+  renewed[index] = redis.pcall("GET", lease) == ARGV[1] and redis.call("PEXPIRE", lease, ARGV[2]) or 0
 end
 return renewed
 `;

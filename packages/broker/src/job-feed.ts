@@ -23,9 +23,14 @@ export class JobFeed {
   #nextJob: NextJob | undefined;
   #waiting: Promise<BatchJob | undefined> | undefined;
   readonly #gaveUp = new AbortController();
+  readonly #onRefused: (error: unknown) => void;
 
-  /** @param workerId the token of its locks: whoever looks at a lock knows who holds it */
-  constructor(worker: BatchWorker, workerId: string) {
+  /**
+   * @param workerId the token of its locks: whoever looks at a lock knows who holds it
+   * @param onRefused Redis does not give a job: it is asked again
+   */
+  constructor(worker: BatchWorker, workerId: string, onRefused: (error: unknown) => void) {
+    this.#onRefused = onRefused;
     this.#worker = worker;
     this.#workerId = workerId;
   }
@@ -43,10 +48,15 @@ export class JobFeed {
     while (this.#isOpen) {
       const job =
         (isBusy() ? await this.#afterEnd() : undefined) ??
-        (await this.#worker.getNextJob(this.#workerId).catch(() => sleep(TAKE_RETRY_MS)));
+        (await this.#worker.getNextJob(this.#workerId).catch((error) => this.#refused(error)));
       if (job !== undefined) return job;
     }
     return undefined;
+  }
+
+  async #refused(error: unknown): Promise<undefined> {
+    this.#onRefused(error);
+    await sleep(TAKE_RETRY_MS);
   }
 
   /** The job that comes with the end of another; undefined when none ends soon, or none waits. */

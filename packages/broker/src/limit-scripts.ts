@@ -1,4 +1,18 @@
-import { HOLD_KEPT_MS, HOLD_RENEWAL_MS } from "./intervals.ts";
+import { HOLD_KEPT_MS, HOLD_RENEWAL_MS, HOLD_TTL_MS } from "./intervals.ts";
+import type { Keys } from "./keys.ts";
+import type { KeyTypes } from "./wrong-type.ts";
+
+/** 30,000 years. Redis refuses a time to live that it cannot add to the time that it is. */
+const LONGEST_TTL_MS = 1e15;
+
+/** What is to be under the keys of these limits. */
+export function limitTypes({ limits, limitState }: Keys, names: readonly string[]): KeyTypes {
+  const kinds = { holders: "zset", slots: "hash", clock: "hash", line: "zset", rate: "hash" } as const;
+  const ofNames = names.flatMap((name) =>
+    Object.entries(kinds).map(([kind, type]) => [`${limitState}:${kind}:${name}`, type] as const),
+  );
+  return { [limits]: "hash", [`${limitState}:waiters`]: "zset", ...Object.fromEntries(ofNames) };
+}
 
 /**
  * The limits of a namespace, in Lua: each script is one step for everybody. KEYS[1] is the hash of limits, KEYS[2] the
@@ -18,6 +32,9 @@ import { HOLD_KEPT_MS, HOLD_RENEWAL_MS } from "./intervals.ts";
  * The clock of Redis may be set, and goes on while a machine sleeps. So the leases of holders are measured on one that makes no jumps:
  * from one look to the next it goes on by no more than passes between two renewals, and whoever lives renews its lease before it ends.
  * Else two would hold what one may. Where the clock was set back, a waiter's lease and a rate count as of now.
+ *
+ * Somebody else may have written there: what should be a number and is none counts as if it were not there, and no lease is longer than a
+ * holder may make it. Where a key is of another type, the scripts fail, and the limiter names it: see limitTypes.
  */
 const COMMON = `
 local time = redis.call("TIME")
@@ -28,13 +45,19 @@ local function limitOf(name)
   local text = redis.call("HGET", KEYS[1], name)
   if not text then return nil end
   local ok, limit = pcall(cjson.decode, text)
-  if ok and type(limit) == "table" and type(limit.slots) == "number" then return limit end
+  if not ok or type(limit) ~= "table" or type(limit.slots) ~= "number" then return nil end
+  if type(limit.slotDecayPerSecond) ~= "number" then limit.slotDecayPerSecond = nil end
+  return limit
+end
+local function count(text)
+  local number = tonumber(text or nil)
+  if number and number >= 0 and number < 2 ^ 53 then return number end
   return nil
 end
 local function clock(name)
   local stored = redis.call("HMGET", key("clock", name), "shows", "seen")
-  local shows = now
-  if stored[1] then shows = stored[1] + math.max(0, math.min(now - stored[2], ${HOLD_RENEWAL_MS})) end
+  local shows, seen = count(stored[1]), count(stored[2])
+  if shows and seen then shows = shows + math.max(0, math.min(now - seen, ${HOLD_RENEWAL_MS})) else shows = now end
   redis.call("HSET", key("clock", name), "shows", shows, "seen", now)
   return shows
 end
@@ -48,20 +71,26 @@ local function drop(name, tokens)
 end
 local function held(name)
   if redis.call("EXISTS", key("holders", name)) == 0 then return 0 end
-  drop(name, redis.call("ZRANGEBYSCORE", key("holders", name), "-inf", clock(name)))
+  local shows = clock(name)
+  drop(name, redis.call("ZRANGEBYSCORE", key("holders", name), "-inf", shows))
+  local longest = shows + ${HOLD_TTL_MS}
+  for _, token in ipairs(redis.call("ZRANGEBYSCORE", key("holders", name), "(" .. longest, "+inf")) do
+    redis.call("ZADD", key("holders", name), longest, token)
+  end
   local sum = 0
-  for _, count in ipairs(redis.call("HVALS", key("slots", name))) do sum = sum + count end
+  for _, slots in ipairs(redis.call("HVALS", key("slots", name))) do sum = sum + (count(slots) or 0) end
   return sum
 end
 local function level(name, limit)
   local stored = redis.call("HMGET", key("rate", name), "level", "at")
-  if not stored[1] then return 0 end
-  local passed = now - stored[2]
+  local before, at = count(stored[1]), count(stored[2])
+  if not before or not at then return 0 end
+  local passed = now - at
   if passed < 0 then
     redis.call("HSET", key("rate", name), "at", now)
     passed = 0
   end
-  return math.max(0, stored[1] - (limit.slotDecayPerSecond or 0) * passed / 1000)
+  return math.max(0, before - (limit.slotDecayPerSecond or 0) * passed / 1000)
 end
 local function lives(token)
   local lease = redis.call("ZSCORE", waiters, token)
@@ -131,7 +160,11 @@ for _, name in ipairs(all) do
     end
   end
 end
-ticket = ticket or redis.call("INCR", tickets)
+ticket = ticket or redis.pcall("INCR", tickets)
+if type(ticket) == "table" then
+  redis.call("DEL", tickets)
+  ticket = redis.call("INCR", tickets)
+end
 redis.call("ZADD", waiters, now + ttl, token)
 for _, pair in ipairs(names) do redis.call("ZADD", key("line", pair[1]), ticket, token) end
 keep(all, ARGV[5])
@@ -158,7 +191,7 @@ for _, pair in ipairs(names) do
   if isRate then
     local after = level(name, limit) + slots
     redis.call("HSET", key("rate", name), "level", after, "at", now)
-    redis.call("PEXPIRE", key("rate", name), math.ceil(after / limit.slotDecayPerSecond * 1000) + 1000)
+    redis.call("PEXPIRE", key("rate", name), math.min(math.ceil(after / limit.slotDecayPerSecond * 1000) + 1000, ${LONGEST_TTL_MS}))
   else
     hold(token, slots, name, ttl)
   end
@@ -169,8 +202,11 @@ return { "taken" }`;
 /** ARGV: token, names. Gives back what the token holds, and leaves the lines that it is in. */
 export const RELEASE = `${COMMON}
 local names = { unpack(ARGV, 2) }
-for _, name in ipairs(names) do drop(name, { ARGV[1] }) end
-leaveLines(ARGV[1], names)
+for _, name in ipairs(names) do
+  -- One that is broken must not keep the slots of the others.
+  pcall(drop, name, { ARGV[1] })
+  pcall(leaveLines, ARGV[1], { name })
+end
 tell(names)
 return 1`;
 
@@ -189,9 +225,10 @@ export interface Renewal {
 export const RENEW = `${COMMON}
 local asked = cjson.decode(ARGV[3])
 for _, each in ipairs(asked.held) do
-  if limitOf(each[3]) then hold(each[1], each[2], each[3], ARGV[1]) end
+  -- One that cannot be renewed must not keep the others from it: two would hold what one may.
+  if limitOf(each[3]) then pcall(hold, each[1], each[2], each[3], ARGV[1]) end
 end
-for _, token in ipairs(asked.waiting) do redis.call("ZADD", waiters, "XX", now + ARGV[1], token) end
+for _, token in ipairs(asked.waiting) do redis.pcall("ZADD", waiters, "XX", now + ARGV[1], token) end
 keep(asked.names, ARGV[2])
 return 1`;
 

@@ -15,7 +15,7 @@ export async function findLiveQueues(redis: Redis): Promise<LiveQueue[]> {
   const counted = await Promise.all(
     queues.map(async ({ namespace, queue }) => {
       const registry = new WorkerRegistry(redis, keysOf(namespace), queue, sealOf(undefined, namespace));
-      const { live } = await registry.look();
+      const { live } = await registry.look().catch(() => ({ live: [] })); // Of what is no set of workers, there are none.
       return { namespace, queue, workers: live.length + registry.strangers };
     }),
   );

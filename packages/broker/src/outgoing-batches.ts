@@ -4,6 +4,7 @@ import type { Keys } from "./keys.ts";
 import { type Redis, untilAccepted } from "./redis-connection.ts";
 import type { RedisValues } from "./redis-values.ts";
 import type { Seal } from "./seal.ts";
+import { isWrongType } from "./wrong-type.ts";
 
 export interface OutgoingBatchesOptions {
   readonly redis: Redis;
@@ -57,13 +58,14 @@ export class OutgoingBatches {
 
   /** Takes a batch out of the queue, when no worker has it. Resolves to whether that was so. */
   async withdraw(batchId: string): Promise<boolean> {
-    const { redis, keys, queue, isWanted } = this.#options;
+    const { redis, keys, queue, isWanted, patienceMs } = this.#options;
     await Promise.all(this.#adding.values()); // It may be on its way into the queue.
     // Whoever takes the id out of this list has the batch. (BullMQ's remove() does not tell a waiting job from a finished one.)
     const take = async () =>
       isWanted(batchId) && (await redis.lrem(keys.waiting(queue.name), 1, batchId)) === 1;
     const isOurs = await untilAccepted(redis, take);
-    if (isOurs) await untilAccepted(redis, () => queue.remove(batchId)); // Now nobody else does.
+    // Now nobody else does. What cannot be removed is in nobody's way.
+    if (isOurs) await untilAccepted(redis, () => this.#removeJob(batchId), patienceMs).catch(ignore);
     return isOurs;
   }
 
@@ -74,7 +76,19 @@ export class OutgoingBatches {
     // Again when a worker took it, and locked it, between the two steps. It can be taken once.
     for (let attempt = 1; !isRemoved && attempt <= 2; attempt++) {
       await redis.del(keys.lease(queue.name, batchId));
-      isRemoved = (await queue.remove(batchId)) === 1;
+      isRemoved = (await this.#removeJob(batchId)) === 1;
+    }
+  }
+
+  /** BullMQ fails on what somebody else has put in the place of the job: that goes as well. */
+  async #removeJob(batchId: string): Promise<number> {
+    const { redis, keys, queue } = this.#options;
+    try {
+      return await queue.remove(batchId);
+    } catch (error) {
+      if (!isWrongType(error)) throw error;
+      await redis.unlink(keys.job(queue.name, batchId));
+      return queue.remove(batchId);
     }
   }
 
@@ -112,3 +126,5 @@ export class OutgoingBatches {
     return reference;
   }
 }
+
+function ignore(): void {}

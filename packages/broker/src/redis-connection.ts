@@ -130,7 +130,9 @@ export function failWaiting(redis: Redis): void {
 }
 
 /**
- * Asks again while Redis refuses, as it does when its memory is full or while it loads its data. Who has a patience does not ask
+ * Asks again while Redis refuses, as it does when its memory is full or while it loads its data. So it does too of a key in whose place
+ * somebody has put something else, until whoever the key belongs to has mended that or given up: a reader its stream, a runner its
+ * values and its batches (BatchWatch). Who has a patience does not ask
  * a Redis again that stayed away: what was asked is given up by then.
  *
  * @throws the refusal, once the connection is closed for good or the patience has ended

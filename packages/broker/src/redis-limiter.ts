@@ -10,11 +10,12 @@ import {
 import { rateWithoutDecay, watchAbort } from "@millrace/core/internal";
 import { HOLD_RENEWAL_MS, HOLD_TTL_MS, LEAVE_MS, STREAM_TTL_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
-import { ACQUIRE, type Acquired, RELEASE, RENEW, type Renewal } from "./limit-scripts.ts";
+import { ACQUIRE, type Acquired, limitTypes, RELEASE, RENEW, type Renewal } from "./limit-scripts.ts";
 import { Lines } from "./lines.ts";
 import { doneWithin, type Redis, subscribe } from "./redis-connection.ts";
 import { changedNames, RedisLimits } from "./redis-limits.ts";
 import type { RunnerGroup } from "./runner-group.ts";
+import { findWrongType, isWrongType } from "./wrong-type.ts";
 
 /**
  * News may be missed, and leases of the dead run out without any: those in front look again after this. A tenth of HOLD_TTL_MS, so
@@ -158,8 +159,10 @@ export class RedisLimiter implements Limiter {
         const first = this.#waiters.get(said[1]);
         if (first !== undefined && first !== waiter) void this.#try(first);
       }
-    } catch {
-      // Redis refuses, as it does while it loads its data.
+    } catch (error) {
+      // Redis refuses, as it does while it loads its data. What is there in place of the limit's state does not go by itself.
+      const broken = isWrongType(error) ? await this.#findBroken(waiter) : undefined;
+      if (broken !== undefined && this.#waiters.has(waiter.token)) return waiter.failed(broken);
     } finally {
       waiter.isTrying = false;
     }
@@ -172,6 +175,10 @@ export class RedisLimiter implements Limiter {
     const { slots, isRate } = request;
     const times = [HOLD_TTL_MS, STREAM_TTL_MS] as const;
     return (await this.#run(ACQUIRE, token, slots, isRate ? "1" : "0", ...times, ...names)) as Acquired;
+  }
+
+  #findBroken({ names }: Waiter): Promise<Error | undefined> {
+    return findWrongType(this.#redis, limitTypes(this.#keys, names));
   }
 
   #tryFirst(name: string): void {

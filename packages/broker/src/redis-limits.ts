@@ -1,7 +1,8 @@
 import { InvalidOptionError, isLimit, type Limit } from "@millrace/core";
 import type { Keys } from "./keys.ts";
-import { INSPECT } from "./limit-scripts.ts";
+import { INSPECT, limitTypes } from "./limit-scripts.ts";
 import type { Redis } from "./redis-connection.ts";
+import { namingWrongType } from "./wrong-type.ts";
 
 /** A limit, and who uses it at the moment. */
 export interface LimitUse extends Limit {
@@ -21,24 +22,24 @@ export class RedisLimits {
     this.#keys = keys;
   }
 
-  /** Sets a limit; raising one takes effect at once, lowering one takes nothing from anybody. @throws InvalidOptionError */
+  /** Sets a limit; raising one takes effect at once, lowering one takes nothing from anybody. @throws InvalidOptionError, RedisUnsuitableError */
   async set(name: string, limit: Limit): Promise<void> {
     if (!isLimit(limit))
       throw new InvalidOptionError(`limit "${name}"`, "a whole number of slots, and a decay above 0", limit);
-    await this.#redis.hset(this.#keys.limits, name, JSON.stringify(limit));
+    await this.#asked(this.#redis.hset(this.#keys.limits, name, JSON.stringify(limit)));
     await this.#tellNews();
   }
 
   /** @returns false when there was none */
   async remove(name: string): Promise<boolean> {
-    const removed = await this.#redis.hdel(this.#keys.limits, name);
+    const removed = await this.#asked(this.#redis.hdel(this.#keys.limits, name));
     await this.#tellNews();
     return removed === 1;
   }
 
   /** Those that are set, by name. What somebody else wrote and is no limit is left out. */
   async all(): Promise<Map<string, Limit>> {
-    const entries = Object.entries(await this.#redis.hgetall(this.#keys.limits));
+    const entries = Object.entries(await this.#asked(this.#redis.hgetall(this.#keys.limits)));
     return new Map(entries.flatMap(([name, text]) => parseLimit(name, text)));
   }
 
@@ -46,13 +47,18 @@ export class RedisLimits {
     const limits = [...(await this.all())].sort(([a], [b]) => (a < b ? -1 : 1));
     const { limits: hash, limitState, limitNews } = this.#keys;
     const names = limits.map(([name]) => name);
-    const uses = (await this.#redis.eval(INSPECT, 3, hash, limitState, limitNews, ...names)) as number[];
+    const asked = this.#redis.eval(INSPECT, 3, hash, limitState, limitNews, ...names);
+    const uses = (await this.#asked(asked, names)) as number[];
     return limits.map(([name, limit], index) => ({
       ...limit,
       name,
       held: uses[2 * index] ?? 0,
       waiting: uses[2 * index + 1] ?? 0,
     }));
+  }
+
+  #asked<T>(asked: Promise<T>, names: readonly string[] = []): Promise<T> {
+    return namingWrongType(this.#redis, limitTypes(this.#keys, names), asked);
   }
 
   async #tellNews(): Promise<void> {

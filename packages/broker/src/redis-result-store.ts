@@ -7,6 +7,7 @@ import type { Keys } from "./keys.ts";
 import type { Redis } from "./redis-connection.ts";
 import { Refusals } from "./refusals.ts";
 import type { Seal } from "./seal.ts";
+import { readBytes } from "./wrong-type.ts";
 
 /**
  * Between two tries to get a claim that somebody else has. Who waits learns of its release late by about what it has waited, at
@@ -36,7 +37,7 @@ export class RedisResultStore implements ResultStore {
 
   async read(key: string): Promise<StoredResult | undefined> {
     const name = this.#keys.result(key);
-    const signed = await this.#redis.getBuffer(name);
+    const signed = await readBytes(this.#redis, name);
     if (signed === null) return undefined;
     try {
       const record = this.#seal.verify(signed, { kind: "result", key: name });
@@ -90,15 +91,20 @@ export class RedisResultStore implements ResultStore {
 /**
  * Takes what is free, and renews what is ours: a command that a connection sends again after it broke, not knowing that
  * it was done, finds its own claim and not another's. A holder whose claim ran out while Redis was away gets it back,
- * unless somebody else has it by then.
+ * unless somebody else has it by then. What is there and is no text is nobody's claim; and none lasts longer than its holder
+ * may make it last.
  */
 const TAKE = `
-  local holder = redis.call("GET", KEYS[1])
-  if holder and holder ~= ARGV[1] then return 0 end
+  local holder = redis.pcall("GET", KEYS[1])
+  if type(holder) == "string" and holder ~= ARGV[1] then
+    local leftMs = redis.call("PTTL", KEYS[1])
+    if leftMs < 0 or leftMs > tonumber(ARGV[2]) then redis.call("PEXPIRE", KEYS[1], ARGV[2]) end
+    return 0
+  end
   redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
   return 1`;
 
 /** Only what is still ours: a holder that was cut off may have lost it to another. */
-const RELEASE = `if redis.call("GET", KEYS[1]) == ARGV[1] then return redis.call("DEL", KEYS[1]) end return 0`;
+const RELEASE = `if redis.pcall("GET", KEYS[1]) == ARGV[1] then return redis.call("DEL", KEYS[1]) end return 0`;
 
 function ignore(): void {}

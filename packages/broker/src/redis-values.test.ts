@@ -4,6 +4,7 @@ import { uniqueNamespace } from "../../../test/support/namespace.ts";
 import { until } from "../../../test/support/until.ts";
 import { inSharedMemory } from "./call-values.ts";
 import { type Keys, keysOf } from "./keys.ts";
+import { LogAllowance } from "./log-allowance.ts";
 import { connectRedis, type Redis } from "./redis-connection.ts";
 import { RedisValues } from "./redis-values.ts";
 import { decodeReport, encodeReport, type Report } from "./report.ts";
@@ -64,10 +65,12 @@ test("all values of a runner go with it, also those that are being written", asy
   expect(await redis.exists(keys.values("runner"))).toBe(0);
 });
 
-test("writing says what Redis does not take", async () => {
+test("what is no hash counts as lost values, and makes way for new ones", async () => {
   const { redis, keys, store } = await setUp();
   await redis.set(keys.values("runner"), "no hash");
-  await expect(store.write(reference, BYTES)).rejects.toThrow("WRONGTYPE");
+  expect(await store.read(reference)).toBeUndefined();
+  await store.write(reference, BYTES);
+  expect(await store.read(reference)).toEqual(BYTES);
 });
 
 function largeReport() {
@@ -83,11 +86,11 @@ function encodedReport(parts: Partial<Report>) {
   return { report, bytes: encodeReport(report, attachments), attachments };
 }
 
-function senderOf({ redis, keys, store }: Setup): ReportSender {
+function senderOf({ redis, keys, store }: Setup, isWanted = () => true): ReportSender {
   const values = new WorkerValues(store);
   return new ReportSender({
     ...{ redis, replies: keys.replies("runner"), runnerId: "runner", seal: UNSIGNED },
-    ...{ store, values },
+    ...{ store, values, isWanted, logs: new LogAllowance(redis, keys.replies("runner")) },
   });
 }
 
@@ -142,6 +145,18 @@ test("and behind one that was refused", async () => {
   expect(entries.slice(1).map(([, fields]) => fields[1]?.toString())).toEqual(["first", "second", "third"]);
 });
 
+test("what is refused and nobody wants any more is given up", async () => {
+  const setup = await setUp();
+  await setup.redis.set(setup.keys.replies("runner"), "no stream"); // For as long as nobody mends it.
+  let isWanted = true;
+  const sender = senderOf(setup, () => isWanted);
+  sender.send({ report: { ...largeReport().report, outcomes: [] }, bytes: Buffer.from("late") });
+  await setup.redis.ping(); // It has been refused.
+  isWanted = false;
+  await sender.appended();
+  await setup.redis.del(setup.keys.replies("runner"));
+});
+
 test("what was written for a runner that is gone is taken away again", async () => {
   const setup = await setUp();
   const sender = senderOf(setup);
@@ -154,7 +169,9 @@ test("a value that cannot be kept travels in the report", async () => {
   const setup = await setUp();
   const { redis, keys } = setup;
   await redis.xadd(keys.replies("runner"), "*", "r", "");
-  await redis.set(keys.values("runner"), "no hash");
+  await setup.store.write(reference, BYTES);
+  setup.store.close();
+  await expect(setup.store.write(reference, BYTES)).rejects.toThrow("closed");
   const sender = senderOf(setup);
   sender.send(largeReport());
   await sender.appended();

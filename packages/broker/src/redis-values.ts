@@ -1,4 +1,4 @@
-import { DecodeError } from "@millrace/core";
+import { DecodeError, SignatureError } from "@millrace/core";
 import { inSharedMemory, type ValueReference } from "./call-values.ts";
 import { STREAM_TTL_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
@@ -6,6 +6,7 @@ import { duplicate, type Redis } from "./redis-connection.ts";
 import { Refusals } from "./refusals.ts";
 import type { Seal } from "./seal.ts";
 import type { ValueStore } from "./value-store.ts";
+import { isWrongType } from "./wrong-type.ts";
 
 /** Redis ends at 512 MiB, its `proto-max-bulk-len`, and closes the connection on which more comes. The signature is in it, too. */
 const MOST_VALUE_BYTES = 511 * 1024 * 1024;
@@ -35,19 +36,26 @@ export class RedisValues implements ValueStore {
   write({ runnerId, id }: ValueReference, bytes: Uint8Array): Promise<void> {
     const key = this.#keys.values(runnerId);
     const signed = this.#seal.sign(bytes, { kind: "value", key, field: id });
-    // Together, so that nothing stays for ever of a runner that has died.
-    const writing = this.#connection
-      .multi()
-      .hset(key, id, Buffer.from(signed.buffer, signed.byteOffset, signed.byteLength))
-      .pexpire(key, STREAM_TTL_MS)
-      .exec()
-      .then((replies) => {
-        for (const [error] of replies ?? []) if (error !== null) throw error;
+    const bytesOfIt = Buffer.from(signed.buffer, signed.byteOffset, signed.byteLength);
+    const writing = this.#write(key, id, bytesOfIt).catch(async (error) => {
+      if (!isWrongType(error)) throw error;
+      // The values are lost already: what somebody else has put in their place makes way.
+      this.#refusals.note("what held no values was in the place of a flow's, and was removed", error, {
+        key,
       });
+      await this.#connection.unlink(key);
+      await this.#write(key, id, bytesOfIt);
+    });
     this.#writing.add(writing);
     const forget = () => this.#writing.delete(writing);
     writing.then(forget, forget);
     return writing;
+  }
+
+  async #write(key: string, id: string, bytes: Buffer): Promise<void> {
+    // Together, so that nothing stays for ever of a runner that has died.
+    const replies = await this.#connection.multi().hset(key, id, bytes).pexpire(key, STREAM_TTL_MS).exec();
+    for (const [error] of replies ?? []) if (error !== null) throw error;
   }
 
   /** Resolves when all that is being written now is there, or is known not to be; undefined: nothing is. */
@@ -63,13 +71,15 @@ export class RedisValues implements ValueStore {
   /** The value, in memory of this thread. One that somebody has changed counts as lost, so that it is made again. */
   async readBytes({ runnerId, id, sizeBytes }: ValueReference): Promise<Uint8Array | undefined> {
     const key = this.#keys.values(runnerId);
-    const signed = await this.#connection.hgetBuffer(key, id);
-    if (signed === null) return undefined;
     try {
+      const signed = await this.#connection.hgetBuffer(key, id);
+      if (signed === null) return undefined;
       const bytes = this.#seal.verify(signed, { kind: "value", key, field: id });
       if (bytes.length === sizeBytes) return bytes;
       throw new DecodeError(`a kept value of ${sizeBytes} bytes`, `${bytes.length} bytes`);
     } catch (error) {
+      if (!(error instanceof DecodeError || error instanceof SignatureError || isWrongType(error)))
+        throw error;
       this.#refusals.note("a kept value could not be read and counts as lost", error);
       return undefined;
     }

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { INLINE_LIMIT_BYTES, isReference, NOTHING, type ValueReference } from "./call-values.ts";
+import type { LogAllowance } from "./log-allowance.ts";
 import { encodeError } from "./outcomes.ts";
 import { type Redis, untilAccepted } from "./redis-connection.ts";
 import {
@@ -22,6 +23,10 @@ export interface ReportSenderOptions {
   readonly seal: Seal;
   readonly store: ValueStore;
   readonly values: WorkerValues;
+  /** Of the runner. */
+  readonly logs: LogAllowance;
+  /** Is the delivery still ours, and its runner there? Else what Redis refuses is asked no more. */
+  readonly isWanted: () => boolean;
 }
 
 /**
@@ -38,17 +43,35 @@ export class ReportSender {
     this.#options = options;
   }
 
-  send(report: EncodedReport): void {
+  send(whole: EncodedReport): void {
+    const report = this.#withAdmittedLogs(whole);
+    if (report === undefined) return;
     const { attachments = [] } = report;
+    const logBytes = Buffer.byteLength(report.report.logs);
+    this.#options.logs.sending(logBytes);
+    const message = { bytes: report.bytes, logBytes };
     if (attachments.length > 0) {
       const kept = this.#withReferences(report);
-      this.#behindOthers(async () => this.#appendWithValues(await kept));
-    } else if (this.#waiting !== undefined) this.#behindOthers(() => this.#append(report.bytes));
+      this.#behindOthers(async () => this.#appendWithValues(await kept, logBytes));
+    } else if (this.#waiting !== undefined) this.#behindOthers(() => this.#append(message));
     else {
-      this.#lastSent = this.#tryToAppend(report.bytes).catch(() =>
-        this.#behindOthers(() => this.#append(report.bytes)),
+      this.#lastSent = this.#tryToAppend(message).catch(() =>
+        this.#behindOthers(() => this.#append(message)),
       );
     }
+  }
+
+  /** Undefined: it has nothing but lines that are dropped. */
+  #withAdmittedLogs(whole: EncodedReport): EncodedReport | undefined {
+    const { report } = whole;
+    const { outcomes, requests, parked, started } = report;
+    const logs = this.#options.logs.admit(report.logs, outcomes.length > 0);
+    if (logs === report.logs) return whole;
+    if (logs === "" && outcomes.length + requests.length + parked.length + started.length === 0)
+      return undefined;
+    const attachments: Uint8Array[] = [];
+    const changed = { ...report, logs };
+    return { report: changed, bytes: encodeReport(changed, attachments), attachments };
   }
 
   /** Resolves when Redis has all that was sent. */
@@ -64,23 +87,31 @@ export class ReportSender {
     this.#waiting = sent;
   }
 
-  async #appendWithValues({ bytes, kept }: { bytes: Uint8Array; kept: readonly ValueReference[] }) {
-    if (await this.#append(bytes)) return;
+  async #appendWithValues({ bytes, kept }: Kept, logBytes: number): Promise<void> {
+    if (await this.#append({ bytes, logBytes })) return;
     // The runner is gone, and so are its values, but for what was written only now.
     for (const reference of kept) this.#options.store.remove(reference);
   }
 
-  /** Until Redis accepts it; true as well when the connection is closed for good. */
-  #append(bytes: Uint8Array): Promise<boolean> {
-    return untilAccepted(this.#options.redis, () => this.#tryToAppend(bytes)).catch(() => true);
+  /** Until Redis accepts it, or nobody wants it; true as well when the connection is closed for good. */
+  #append(message: Message): Promise<boolean> {
+    const { redis, logs, isWanted } = this.#options;
+    const append = async () => {
+      if (isWanted()) return this.#tryToAppend(message);
+      logs.sent(message.logBytes, undefined);
+      return false;
+    };
+    return untilAccepted(redis, append).catch(() => true);
   }
 
-  #tryToAppend(bytes: Uint8Array): Promise<boolean> {
-    const { redis, replies, seal } = this.#options;
-    return appendToStream(redis, replies, seal.sign(bytes, { kind: "report", key: replies }));
+  async #tryToAppend({ bytes, logBytes }: Message): Promise<boolean> {
+    const { redis, replies, seal, logs } = this.#options;
+    const id = await appendToStream(redis, replies, seal.sign(bytes, { kind: "report", key: replies }));
+    logs.sent(logBytes, id);
+    return id !== undefined;
   }
 
-  async #withReferences({ report }: EncodedReport) {
+  async #withReferences({ report }: EncodedReport): Promise<Kept> {
     const [outcomes, requests] = await Promise.all([
       Promise.all(report.outcomes.map((outcome) => this.#withReference(outcome))),
       Promise.all(report.requests.map((request) => this.#withGiven(request))),
@@ -125,4 +156,16 @@ export class ReportSender {
       () => undefined,
     );
   }
+}
+
+interface Message {
+  readonly bytes: Uint8Array;
+  /** How many of them are log lines. */
+  readonly logBytes: number;
+}
+
+interface Kept {
+  readonly bytes: Uint8Array;
+  /** Where its large values are. */
+  readonly kept: readonly ValueReference[];
 }

@@ -49,9 +49,13 @@ export class RunnerWatch {
     }
     const runners = [...this.#alive.keys()];
     if (runners.length === 0) return;
-    const leases = await this.#redis.mget(runners.map((runnerId) => this.#keys.runnerLease(runnerId)));
+    // One by one: MGET says nothing of a key that is no text, and who made it one must not end a flow's calls.
+    const asked = this.#redis.pipeline();
+    for (const runnerId of runners) asked.exists(this.#keys.runnerLease(runnerId));
+    const leases = (await asked.exec()) ?? [];
     for (const [index, runnerId] of runners.entries()) {
-      if (leases[index] !== null || this.#isClosed) continue;
+      const [error, isThere] = leases[index] ?? [];
+      if (error !== null || isThere !== 0 || this.#isClosed) continue;
       this.#alive.delete(runnerId);
       this.#onDead(runnerId);
     }

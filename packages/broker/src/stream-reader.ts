@@ -1,12 +1,17 @@
 import { randomUUID } from "node:crypto";
 import { STREAM_RENEWAL_MS, STREAM_TTL_MS } from "./intervals.ts";
 import { duplicateForBlocking, type Redis } from "./redis-connection.ts";
+import { Refusals } from "./refusals.ts";
+import { isWrongType } from "./wrong-type.ts";
 
 /** Entries per read: a read brings what has gathered, within bounds. */
 const READ_COUNT = 500;
 
 /** Entries that are read before they are trimmed: a trim for each cost every task a command, a tenth of a client's work. */
 const TRIM_AFTER = 100;
+
+/** The same in bytes: log lines come in entries of 256 kB, and what is not trimmed takes room in Redis. */
+const TRIM_AFTER_BYTES = 1024 * 1024;
 
 /** A read that finds nothing returns after this, so that a lost connection is noticed: half of SILENCE_MS, after which one counts as cut. */
 const READ_BLOCK_MS = 5_000;
@@ -36,13 +41,17 @@ function nextStamp(redis: Redis): string {
 }
 
 /**
- * Appends a message to somebody's stream. Resolves to false when its reader is gone: the stream is not made anew. A command whose
+ * Appends a message to somebody's stream. Resolves to the id of its entry; to undefined when its reader is gone: the stream is not made anew. A command whose
  * answer was lost with a connection is sent again, and may have been executed before: by the stamp, the reader knows.
  */
-export async function appendToStream(redis: Redis, key: string, message: Uint8Array): Promise<boolean> {
+export async function appendToStream(
+  redis: Redis,
+  key: string,
+  message: Uint8Array,
+): Promise<string | undefined> {
   const stamp = nextStamp(redis);
   const id = await redis.xadd(key, "NOMKSTREAM", "*", FIELD, asBuffer(message), STAMP_FIELD, stamp);
-  return id !== null;
+  return id ?? undefined;
 }
 
 export interface StreamReaderOptions {
@@ -64,8 +73,10 @@ export class StreamReader {
   readonly #reading: Promise<void>;
   /** Entries that have been read and not trimmed: a Redis that comes back may give them again. */
   readonly #read = new Set<string>();
+  #readBytes = 0;
   /** The last stamp of each sender, those heard last at the end. */
   readonly #stamps = new Map<string, number>();
+  readonly #refusals = new Refusals();
   #runId: Promise<string>;
   #isCheckDue = false;
   #isReset = false;
@@ -108,6 +119,7 @@ export class StreamReader {
           if (this.#read.has(cursor)) continue;
           this.#read.add(cursor);
           const message = fields[1];
+          this.#readBytes += message?.length ?? 0;
           if (message !== undefined && message.length > 0 && this.#isNew(fields))
             this.#options.onMessage(message);
         }
@@ -117,10 +129,11 @@ export class StreamReader {
         }
         // What the readers of these messages send comes first: the next read costs 50 µs.
         if (entries.length > 0) await new Promise(setImmediate);
-        if (this.#read.size >= TRIM_AFTER) this.#trim(cursor);
-      } catch {
+        if (this.#read.size >= TRIM_AFTER || this.#readBytes >= TRIM_AFTER_BYTES) this.#trim(cursor);
+      } catch (error) {
         // Redis is away, or the connection was cut.
         this.#isCheckDue = true;
+        if (isWrongType(error)) await this.#remove(error); // The stream is lost, then.
         if (!this.#isClosed) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }
@@ -163,9 +176,17 @@ export class StreamReader {
     return hasStartedAnew;
   }
 
+  /** Somebody has put something else in the place of the stream, which is this reader's alone. */
+  async #remove(error: unknown): Promise<void> {
+    const { redis, key } = this.#options;
+    this.#refusals.note("what is no stream was in the place of one, which is made anew", error, { key });
+    await redis.unlink(key).catch(ignore);
+  }
+
   #trim(cursor: string): void {
     const { redis, key } = this.#options;
     this.#read.clear();
+    this.#readBytes = 0;
     this.#read.add(cursor); // It stays there, too.
     void redis.xtrim(key, "MINID", cursor).catch(ignore);
   }

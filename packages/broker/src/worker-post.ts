@@ -5,6 +5,7 @@ import { type Redis, untilAccepted } from "./redis-connection.ts";
 import type { Seal } from "./seal.ts";
 import { appendToStream } from "./stream-reader.ts";
 import { type CallAnswer, encodeWorkerMessage, type WorkerMessage } from "./worker-messages.ts";
+import { readText } from "./wrong-type.ts";
 
 export interface WorkerPostOptions {
   readonly redis: Redis;
@@ -48,14 +49,15 @@ export class WorkerPost {
   /** Resolves to false when the holder has no inbox; to true also when nobody has the batch. */
   async #tellHolder(batchId: string, message: WorkerMessage): Promise<boolean> {
     const { redis, keys, queueName } = this.#options;
-    const holder = await redis.get(keys.lease(queueName, batchId));
+    const holder = await readText(redis, keys.lease(queueName, batchId));
     return holder === null || (await this.#tell(holder, message));
   }
 
   /** Resolves to false when the worker has no inbox. */
-  #tell(workerId: string, message: WorkerMessage): Promise<boolean> {
+  async #tell(workerId: string, message: WorkerMessage): Promise<boolean> {
     const { redis, keys, seal } = this.#options;
     const key = keys.inbox(workerId);
-    return appendToStream(redis, key, seal.sign(encodeWorkerMessage(message), { kind: "to-worker", key }));
+    const signed = seal.sign(encodeWorkerMessage(message), { kind: "to-worker", key });
+    return (await appendToStream(redis, key, signed)) !== undefined;
   }
 }

@@ -2,9 +2,11 @@ import type { Capacity, WorkerInfo } from "./broker.ts";
 import { HEARTBEAT_MS, HEARTBEAT_TTL_MS, WORKERS_TTL_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import { type Redis, subscribe } from "./redis-connection.ts";
+import { Refusals } from "./refusals.ts";
 import type { Seal } from "./seal.ts";
 import { thisProcess } from "./this-process.ts";
 import { readRecord, type WorkerRecord, writeRecord } from "./worker-record.ts";
+import { isWrongType } from "./wrong-type.ts";
 
 export type { WorkerRecord } from "./worker-record.ts";
 
@@ -14,6 +16,7 @@ export class WorkerRegistry {
   readonly #keys: Keys;
   readonly #queue: string;
   readonly #seal: Seal;
+  readonly #refusals = new Refusals();
   /** How many of the live workers had another secret when they were last looked at. */
   strangers = 0;
 
@@ -54,7 +57,7 @@ export class WorkerRegistry {
 
   /** The workers that live and have the same secret. Those whose heartbeat has ended are taken out. */
   async live(): Promise<WorkerRecord[]> {
-    const { live, silent } = await this.look();
+    const { live, silent } = await this.look().catch((error) => this.#mend(error));
     if (silent.length > 0) {
       await this.#redis.srem(this.#keys.workers(this.#queue), ...silent);
       await this.#redis.del(silent.map((id) => this.#keys.inbox(id)));
@@ -100,7 +103,19 @@ export class WorkerRegistry {
       .sadd(set, worker.workerId)
       .pexpire(set, WORKERS_TTL_MS)
       .exec();
-    for (const [error] of replies ?? []) if (error !== null) throw error;
+    for (const [error] of replies ?? []) if (error !== null) await this.#mend(error);
+  }
+
+  /** What is no set makes way for one, into which living workers enter themselves with their next beat. @throws the refusal */
+  async #mend(refusal: unknown): Promise<never> {
+    if (isWrongType(refusal)) {
+      const set = this.#keys.workers(this.#queue);
+      this.#refusals.note("what was no set of workers was in the place of it, and was removed", refusal, {
+        set,
+      });
+      await this.#redis.eval(REMOVE_UNLESS_SET, 1, set);
+    }
+    throw refusal;
   }
 
   async #tellNews(): Promise<void> {
@@ -111,5 +126,10 @@ export class WorkerRegistry {
 export function capacityOf(workers: readonly WorkerInfo[]): Capacity {
   return { workers: workers.length, slots: workers.reduce((sum, { threads }) => sum + threads, 0) };
 }
+
+/** One step, since another may have made it by now. */
+const REMOVE_UNLESS_SET = `
+if type(redis.pcall("SCARD", KEYS[1])) == "table" then redis.call("DEL", KEYS[1]) end
+return 1`;
 
 function ignore(): void {}

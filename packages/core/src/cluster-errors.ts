@@ -14,7 +14,7 @@ export class BrokerUnavailableError extends MillraceError {
   }
 }
 
-/** The Redis server answers, but Millrace cannot rely on it: too old, or allowed to drop keys. */
+/** The Redis server answers, but Millrace cannot rely on it: too old, allowed to drop keys, or others write where it does. */
 export class RedisUnsuitableError extends MillraceError {
   readonly code = "ERR_REDIS_UNSUITABLE";
 }

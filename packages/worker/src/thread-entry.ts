@@ -20,6 +20,9 @@ import { useTsx } from "./typescript-loader.ts";
  */
 const LOG_FLUSH_MS = 50;
 
+/** And so many of them make a report: one of megabytes would hold up others, and be more than may wait for a flow that is slow. */
+const LOG_FLUSH_CHARACTERS = 256 * 1024;
+
 /** What runs in a worker thread: calls come in through the port until it closes. Called once, by thread-bootstrap.cts. */
 export default function serve({
   port,
@@ -109,7 +112,9 @@ class LogLines {
     this.#before();
     this.#text += line;
     // A call that computes gives timers no chance, so an old buffer goes out at once.
-    if (performance.now() - this.#lastTaken > LOG_FLUSH_MS) this.#flush();
+    const isDue =
+      this.#text.length > LOG_FLUSH_CHARACTERS || performance.now() - this.#lastTaken > LOG_FLUSH_MS;
+    if (isDue) this.#flush();
     else this.#timer ??= setTimeout(this.#flush, LOG_FLUSH_MS);
   }
 
