@@ -20,6 +20,9 @@ afterEach(killPrograms);
 /** A heartbeat counts for 5 s, and who holds batches is looked at every second. */
 const HEARTBEAT_AND_MORE_MS = 8_000;
 
+/** To leave a Redis that is away takes 2 s, and the machine may be busy; for each of five queues, it would be 10 s. */
+const LEAVING_MS = 6_000;
+
 const NAMES = ["a", "b", "c", "d", "e", "f"];
 
 describe.each([
@@ -99,6 +102,24 @@ test("one that stays away ends what waits for it, with the reason, after the set
   const state = await run.wait();
   expect(state.data).toMatchObject({ name: "BrokerUnavailableError", code: "ERR_BROKER_UNAVAILABLE" });
   expect((state.data as Error).message).toMatch(/got none for 1 s/);
+});
+
+test("one that stays away holds up the end of a flow once, not for each queue that it used", async () => {
+  await using redis = await RestartableRedis.start();
+  const namespace = "leaving";
+  const taskRunner = new DistributedTaskRunner({ redis: redis.url, namespace, redisTimeoutSeconds: 1 });
+  const broker = await BullMqBroker.connect({ redisUrl: redis.url, namespace });
+  let endedAt = 0;
+  const run = flow({ name: "leaving", taskRunner }, async () => {
+    const calls = ["a", "b", "c", "d"].map((queue) => tasks.sum.withOptions({ queue }).submit([1]));
+    await until("all are in their queues", async () => (await broker.status()).runners.length === 5);
+    await broker.close();
+    await redis.kill();
+    await Promise.all(calls.map((call) => call.wait()));
+    endedAt = performance.now();
+  }).start();
+  await run.wait();
+  expect(performance.now() - endedAt).toBeLessThan(LEAVING_MS);
 });
 
 test("one that comes back after it was given up serves what is submitted then, and what waited anew", async () => {

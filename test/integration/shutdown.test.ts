@@ -1,4 +1,5 @@
 /** The ends of programs, clusters and workers: prompt, with the exit code that is promised, and with nothing left. */
+import { BullMqBroker } from "@millrace/broker/bullmq";
 import { DistributedTaskRunner, flow, LocalCluster } from "millrace";
 import { describe, expect, inject, test, vi } from "vitest";
 import * as tasks from "../fixtures/tasks.ts";
@@ -77,6 +78,46 @@ describe.each(["wait", "spin"])("a program whose calls %s for ever", (kind) => {
     await until("no key is left", async () => (await allKeys(redis)).length === 0);
   });
 });
+
+test("a program and its workers are killed at once: the next local cluster takes away what stayed, and nothing else", async () => {
+  const redis = redisDatabase(6);
+  await using gate = await Gate.make();
+  await using others = await Gate.make();
+  await using project = await UserProject.make({ "main.js": endlessProgram(gate, "", redis) });
+  const { mark, env } = await ownEnvironment(project);
+  const standing = await BullMqBroker.connect({ redisUrl: redis, namespace: "local-like" });
+  await standing.limits().set("narrow", { slots: 1 });
+  await using living = new LocalCluster({ broker: "redis", redis, workers: 1, threads: 1 });
+  const run = flow({ name: "lives", taskRunner: new DistributedTaskRunner({ cluster: living }) }, () =>
+    tasks.hold(others.directory, "a"),
+  ).start();
+  await others.waitFor("a call of another cluster runs", (starts) => starts.length === 1);
+  const before = await allKeys(redis);
+  const program = start(process.execPath, ["main.js", "wait"], { cwd: project.root, env, ownGroup: true });
+  await gate.waitFor("both calls run", bothRun);
+  process.kill(-program.pid, "SIGKILL");
+  await program.exited;
+  await expectNothingLeft(project, mark);
+  const namespaces = async () => new Set((await allKeys(redis)).map((key) => key.split("}")[0]));
+  const isOver = async () => !(await allKeys(redis)).some((key) => !before.includes(key) && OF_LIFE.test(key));
+  await until("its times to live are over", isOver);
+  expect((await namespaces()).size).toBe(3); // The others stay.
+
+  await using next = new LocalCluster({ broker: "redis", redis, workers: 1, threads: 1 });
+  await next.start();
+  await next.close();
+  await until("it is taken away", async () => (await namespaces()).size === 2);
+  await others.open();
+  await run.result();
+  expect(await others.started()).toHaveLength(1);
+  await living.close();
+  expect(await allKeys(redis)).toEqual(["{millrace:local-like}:limits"]);
+  await standing.limits().remove("narrow");
+  await standing.close();
+});
+
+/** What somebody renews who lives. */
+const OF_LIFE = /:(worker|workers|inbox|runner|runner-lease|replies):/;
 
 test("a program that handles Ctrl-C itself keeps its workers until it has done what it wants to", async () => {
   await using gate = await Gate.make();

@@ -15,17 +15,19 @@ import { type ClusterStatus, readStatus } from "./cluster-status.ts";
 import { DeathNotes } from "./death-notes.ts";
 import { LEAVE_MS } from "./intervals.ts";
 import { type Keys, keysOf } from "./keys.ts";
+import { removeDeadLocalNamespaces } from "./local-namespaces.ts";
 import { checkRedis } from "./redis-check.ts";
 import { connectRedis, doneWithin, type Redis } from "./redis-connection.ts";
 import { RedisLimiter } from "./redis-limiter.ts";
 import { RedisLimits } from "./redis-limits.ts";
 import { RedisResultStore } from "./redis-result-store.ts";
 import { RunnerGroup } from "./runner-group.ts";
-import { literally, scanKeys } from "./scan.ts";
+import { literally, scanKeys, unlinkAll } from "./scan.ts";
 import { queueOf, type Seal, sealOf } from "./seal.ts";
 import { WorkerRegistry } from "./worker-registry.ts";
 
 export type { ClusterStatus, QueueStatus, RunnerStatus, WorkerStatus } from "./cluster-status.ts";
+export { newLocalNamespace } from "./local-namespaces.ts";
 
 export interface BullMqBrokerOptions {
   readonly redisUrl: string;
@@ -154,11 +156,11 @@ export class BullMqBroker implements Broker {
   }
 
   async #deleteAll(): Promise<void> {
-    const keys = await scanKeys(this.#redis, `${literally(this.#keys.prefix)}:*`);
-    for (let first = 0; first < keys.length; first += DELETED_AT_ONCE)
-      await this.#redis.unlink(...keys.slice(first, first + DELETED_AT_ONCE));
+    await unlinkAll(this.#redis, await scanKeys(this.#redis, `${literally(this.#keys.prefix)}:*`));
+  }
+
+  /** Deletes what dead local clusters have left. Never rejects: a user of Redis who may not list keys leaves it there. */
+  async removeDeadLocalNamespaces(): Promise<void> {
+    await removeDeadLocalNamespaces(this.#redis).catch(() => {});
   }
 }
-
-/** Keys per command: a command of a million would block Redis, and the stack. */
-const DELETED_AT_ONCE = 1000;

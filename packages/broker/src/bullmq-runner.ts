@@ -10,6 +10,7 @@ import { LEAVE_MS, STREAM_RENEWAL_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
 import { findLiveQueues } from "./live-queues.ts";
 import { OutgoingBatches } from "./outgoing-batches.ts";
+import { Patience } from "./patience.ts";
 import { doneWithin, type Redis, StayedAwayError } from "./redis-connection.ts";
 import { RedisOutage } from "./redis-outage.ts";
 import { RedisValues } from "./redis-values.ts";
@@ -221,11 +222,12 @@ export class BullMqRunner implements RunnerLink {
     this.#watch.close();
     this.#outage.stop();
     clearInterval(this.#entryRenewal);
-    await doneWithin(LEAVE_MS, this.#removeAll());
-    await doneWithin(LEAVE_MS, this.#replies.close());
-    await doneWithin(LEAVE_MS, this.#group.leases.release(this.runnerId));
+    const patience = new Patience(LEAVE_MS);
+    await patience.done(this.#removeAll());
+    await patience.done(this.#replies.close());
+    await patience.done(this.#group.leases.release(this.runnerId));
     // Behind the stream: a worker that then writes a value finds the stream gone, and takes the value away again.
-    await doneWithin(LEAVE_MS, Promise.all([this.#entry?.remove(), this.values.removeAll(this.runnerId)]));
+    await patience.done(Promise.all([this.#entry?.remove(), this.values.removeAll(this.runnerId)]));
     this.values.close();
     await this.#queue.close().catch(ignore);
   }

@@ -19,7 +19,8 @@ import type { Keys } from "./keys.ts";
 import { LogAllowance, LogAllowances } from "./log-allowance.ts";
 import { removeOrphans } from "./orphans.ts";
 import { encodeError } from "./outcomes.ts";
-import { doneWithin, type Redis } from "./redis-connection.ts";
+import { Patience } from "./patience.ts";
+import type { Redis } from "./redis-connection.ts";
 import { RedisValues } from "./redis-values.ts";
 import { Refusals } from "./refusals.ts";
 import { ReportSender } from "./report-sender.ts";
@@ -128,15 +129,16 @@ export class BullMqWorker implements WorkerLink {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.stopTaking();
-    await doneWithin(LEAVE_MS, this.#feed.idle());
+    const patience = new Patience(LEAVE_MS);
+    await patience.done(this.#feed.idle());
     this.#held.close();
     clearInterval(this.#orphanTimer);
     this.#runners.close();
-    await doneWithin(LEAVE_MS, Promise.all(this.#finishing));
+    await patience.done(Promise.all(this.#finishing));
     // What is finished counts as finished before the worker counts as gone.
-    await doneWithin(LEAVE_MS, this.#feed.ended());
-    await doneWithin(LEAVE_MS, this.#withdraw());
-    await doneWithin(LEAVE_MS, this.#inbox.close());
+    await patience.done(this.#feed.ended());
+    await patience.done(this.#withdraw());
+    await patience.done(this.#inbox.close());
     this.#store.close();
     // `close()` without force waits for ever when Redis is away (bullmq issue 4656).
     await this.#worker.close(true).catch(ignore);

@@ -24,7 +24,7 @@ export const LEASE_RENEWAL_MS = LEASE_MS / 3;
 /** How long a doubt about a batch must last: its last report may be on the way. */
 export const DOUBT_MS = SWEEP_MS / 2;
 
-/** How long leaving may take. What could not be told to a Redis that is away, it learns when times to live run out. */
+/** How long leaving may take, all its steps together. What could not be told to a Redis that is away, it learns when times to live run out. */
 export const LEAVE_MS = 2_000;
 
 /**

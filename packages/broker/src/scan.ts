@@ -15,3 +15,12 @@ export async function scanKeys(redis: Redis, pattern: string): Promise<string[]>
 export function literally(text: string): string {
   return text.replace(/[\\*?[\]]/g, "\\$&");
 }
+
+/** Keys per command: a command of a million would block Redis, and the stack. */
+const DELETED_AT_ONCE = 1000;
+
+/** Deletes the keys. @throws what Redis answers */
+export async function unlinkAll(redis: Redis, keys: readonly string[]): Promise<void> {
+  for (let first = 0; first < keys.length; first += DELETED_AT_ONCE)
+    await redis.unlink(...keys.slice(first, first + DELETED_AT_ONCE));
+}

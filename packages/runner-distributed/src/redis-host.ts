@@ -1,5 +1,4 @@
 import type { ChildProcess } from "node:child_process";
-import { randomUUID } from "node:crypto";
 import type { BullMqBroker } from "@millrace/broker/bullmq";
 import { readSettings } from "@millrace/core";
 import { processLogger } from "@millrace/core/internal";
@@ -39,12 +38,12 @@ export class RedisHost implements ClusterHost {
     try {
       if ("executable" in place) server = await startRedisServer(place);
       const redisUrl = "url" in place ? place.url : (server as RedisServer).url;
-      const { BullMqBroker } = await loading;
-      // A namespace of its own: two clusters on one Redis must not take each other's batches.
-      const namespace = `local-${randomUUID()}`;
+      const { BullMqBroker, newLocalNamespace } = await loading;
+      const namespace = newLocalNamespace();
       // A private server is on a socket that other users cannot open.
       const secret = "url" in place ? readSettings().secret : undefined;
       const broker = await BullMqBroker.connect({ redisUrl, namespace, queue: options.queue, secret });
+      if ("url" in place) void broker.removeDeadLocalNamespaces();
       const worker = {
         redisUrl,
         namespace,
