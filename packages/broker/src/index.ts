@@ -50,4 +50,5 @@ export {
   type Request,
   type ServiceAnswer,
 } from "./requests.ts";
+export { LEAST_STREAM_WINDOW_CALLS } from "./stream-window.ts";
 export type { CallAnswer } from "./worker-messages.ts";

@@ -3,6 +3,9 @@ import { costMs, WINDOW_BATCHES } from "./batch-plan.ts";
 /** Calls per thread at least: those that await a network keep no thread busy, and many of them go on side by side. */
 const LEAST_CALLS_PER_SLOT = 100;
 
+/** While no worker is known, one thread is thought to be about to come. */
+export const LEAST_STREAM_WINDOW_CALLS = LEAST_CALLS_PER_SLOT;
+
 /** A flow's process sends some 200,000 short calls a second, and hears of each within 50 ms: more need not be under way. */
 const MOST_CALLS = 20_000;
 
