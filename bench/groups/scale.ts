@@ -13,6 +13,8 @@ type Way = "loop" | "map" | "stream";
 
 interface Run {
   readonly elapsedMs: number;
+  /** Cost per task of the second half of the flow, as a multiple of that of its second tenth. Of a loop of submits only. */
+  readonly growth?: number;
   readonly mostBytes: number;
   readonly mostRedisBytes?: number;
 }
@@ -49,13 +51,15 @@ export const scale: Group = {
 function add(
   rounds: Rounds,
   { system, tasks, baseMs }: { system: string; tasks: number; baseMs: number },
-  { elapsedMs, mostBytes, mostRedisBytes }: Run,
+  { elapsedMs, growth, mostBytes, mostRedisBytes }: Run,
 ): void {
   const figure = { group: "scale", system, at: tasks };
   rounds.add({ ...figure, measure: "tasks per second", unit: "1/s" }, (tasks / elapsedMs) * 1000);
   if (tasks >= BASE) {
     const multiple = elapsedMs / tasks / baseMs;
     rounds.add({ ...figure, measure: "cost per task, multiple of that at 100,000", unit: "" }, multiple);
+    const measure = "cost per task of the second half, multiple of that of the second tenth";
+    rounds.add({ ...figure, measure, unit: "" }, growth as number);
   }
   const megabytes = (bytes: number) => bytes / 2 ** 20;
   rounds.add({ ...figure, measure: "most memory of the flow's process", unit: "MiB" }, megabytes(mostBytes));
