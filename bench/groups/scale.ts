@@ -10,6 +10,7 @@ const BASE = 100_000;
 
 const RATE = "tasks per second";
 const COST = "cost per task, multiple of that at 100,000";
+const GROWTH = "cost per task of the second half, multiple of that of the second tenth";
 const MEMORY = "most memory of the flow's process";
 const REDIS_MEMORY = "most memory of Redis";
 
@@ -18,6 +19,8 @@ type Way = "loop" | "map" | "stream";
 
 interface Run {
   readonly elapsedMs: number;
+  /** Cost per task of the second half of the flow, as a multiple of that of its second tenth. Of a loop of submits only. */
+  readonly growth?: number;
   readonly mostBytes: number;
   readonly mostRedisBytes?: number;
 }
@@ -28,7 +31,7 @@ export const scale: Group = {
   async run(bench) {
     const rounds = new Rounds();
     const wantsOneOf = (measures: readonly string[]) => measures.some((measure) => bench.wants({ measure }));
-    const isLoopWanted = wantsOneOf([RATE, COST, MEMORY, REDIS_MEMORY]);
+    const isLoopWanted = wantsOneOf([RATE, COST, GROWTH, MEMORY, REDIS_MEMORY]);
     const most = bench.isQuick ? SIZES[1]! : SIZES.at(-1)!;
     const loops = isLoopWanted ? SIZES.filter((tasks) => tasks <= most) : [];
     for (let round = 0; round < bench.rounds(ROUNDS); round++) {
@@ -61,13 +64,14 @@ export const scale: Group = {
 function add(
   rounds: Rounds,
   { system, tasks, baseMs }: { system: string; tasks: number; baseMs: number },
-  { elapsedMs, mostBytes, mostRedisBytes }: Run,
+  { elapsedMs, growth, mostBytes, mostRedisBytes }: Run,
 ): void {
   const figure = { group: "scale", system, at: tasks };
   rounds.add({ ...figure, measure: RATE, unit: "1/s" }, (tasks / elapsedMs) * 1000);
   if (tasks >= BASE) {
     const multiple = elapsedMs / tasks / baseMs;
     rounds.add({ ...figure, measure: COST, unit: "" }, multiple);
+    rounds.add({ ...figure, measure: GROWTH, unit: "" }, growth as number);
   }
   const megabytes = (bytes: number) => bytes / 2 ** 20;
   rounds.add({ ...figure, measure: MEMORY, unit: "MiB" }, megabytes(mostBytes));

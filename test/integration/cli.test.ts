@@ -4,6 +4,7 @@ import { DistributedTaskRunner, flow, unmapped } from "millrace";
 import { describe, expect, inject, test, vi } from "vitest";
 import * as tasks from "../fixtures/tasks.ts";
 import { Gate } from "../support/gate.ts";
+import { startHolding } from "../support/holding.ts";
 import { keepLogs } from "../support/logs.ts";
 import { ownNamespaces } from "../support/own-namespaces.ts";
 import { CLI, ROOT, run, start, startWorker, terminate } from "../support/processes.ts";
@@ -40,6 +41,16 @@ describe("what is wrong with a command is said, and it exits with 1", () => {
       "no threads",
       ["worker", "--threads", "0"],
       /'--threads <n>' argument '0' is invalid\. Expected a whole number/,
+    ],
+    [
+      "no calls per thread",
+      ["worker", "--calls-per-thread", "0"],
+      /'--calls-per-thread <n>' argument '0' is invalid\. Expected a whole number of 1 or more\./,
+    ],
+    [
+      "calls per thread that are no whole number",
+      ["worker", "--calls-per-thread", "2.5"],
+      /'--calls-per-thread <n>' argument '2\.5' is invalid\. Expected a whole number of 1 or more\./,
     ],
     [
       "a root that is not there",
@@ -96,6 +107,7 @@ describe("help and version", () => {
     for (const option of [
       "--redis",
       "--threads",
+      "--calls-per-thread",
       "--queue",
       "--namespace",
       "--root",
@@ -132,6 +144,20 @@ describe("a worker that serves", () => {
     await gate.open();
     expect(await held.result()).toHaveLength(6);
     expect(await terminate(worker)).toMatchObject({ code: 0, stdout: "" });
+  });
+
+  test("lets as many calls that await something share a thread as --calls-per-thread says", async () => {
+    await using gate = await Gate.make();
+    const namespace = newNamespace();
+    const worker = await startWorker(namespace, "--threads", "1", "--calls-per-thread", "3");
+    const held = startHolding(runner(namespace), gate, ["0", "1", "2", "3", "4"]);
+    await gate.waitFor("three calls are under way", (starts) => starts.length >= 3);
+    await gate.open();
+    await held.result();
+    const body = () => Promise.all(Array.from({ length: 12 }, () => tasks.company()));
+    const company = await flow({ name: "company", taskRunner: runner(namespace) }, body)();
+    expect(Math.max(...company)).toBeLessThanOrEqual(3);
+    await terminate(worker);
   });
 
   test("serves its queue and its namespace, and no other", async () => {

@@ -2,6 +2,9 @@
 import { DistributedTaskRunner, flow, LocalCluster } from "millrace";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import * as tasks from "../fixtures/queue-tasks.ts";
+import { hold } from "../fixtures/tasks.ts";
+import { Gate } from "../support/gate.ts";
+import { CountedSource, startStream, WINDOW_PER_THREAD } from "../support/held-stream.ts";
 import { uniqueNamespace } from "../support/namespace.ts";
 import { type Program, startWorker, terminate } from "../support/processes.ts";
 import { forgetNamespace } from "../support/redis-keys.ts";
@@ -13,7 +16,7 @@ describe("a standing cluster", () => {
   beforeAll(async () => {
     workers = await Promise.all([
       startWorker(namespace, "--threads", "1"),
-      startWorker(namespace, "--threads", "1", "--queue", "large"),
+      startWorker(namespace, "--threads", "3", "--queue", "large"),
     ]);
   });
 
@@ -32,6 +35,21 @@ describe("a standing cluster", () => {
     ])();
     const [small, large] = workers.map(({ pid }) => pid);
     expect(pids).toEqual([small, large, [small, large], small]);
+  });
+
+  test("a stream over a task of another queue has the window of all threads that serve it", async () => {
+    await using gate = await Gate.make();
+    const taskRunner = new DistributedTaskRunner({ redis: inject("redisUrl"), namespace });
+    const source = new CountedSource(4 * WINDOW_PER_THREAD);
+    const before = tasks.pidOnLarge; // Before its first call, the flow knows of none.
+    const run = startStream(taskRunner, gate, source, { hold: hold.withOptions({ queue: "large" }), before });
+    try {
+      await source.expectPulled(3 * WINDOW_PER_THREAD, gate);
+    } finally {
+      await gate.open();
+      await run.wait();
+    }
+    expect(await run.result()).toEqual(source.names);
   });
 
   test("cancels a call that waits for a queue which nobody serves", async () => {

@@ -15,6 +15,11 @@ export async function keysBesideQueue(namespace: string): Promise<string[]> {
   return (await keysOfNamespace(namespace)).filter((key) => !/^default:(meta|id|events|marker)$/.test(key));
 }
 
+/** How many batches were ever sent to the default queue of a namespace: BullMQ counts its jobs. */
+export async function batchesSent(namespace: string): Promise<number> {
+  return Number(await withRedis((redis) => redis.get(`{millrace:${namespace}}:default:id`)));
+}
+
 /** Takes away what a standing queue keeps when nobody uses it: its constants, which are there for the next user. */
 export async function forgetNamespace(namespace: string): Promise<void> {
   const keys = await keysOfNamespace(namespace);

@@ -58,5 +58,6 @@ export {
   type Request,
   type ServiceAnswer,
 } from "./requests.ts";
+export { LEAST_STREAM_WINDOW_CALLS } from "./stream-window.ts";
 export { MOST_LOSSES, type PlacesValues } from "./values.ts";
 export type { CallAnswer } from "./worker-messages.ts";

@@ -6,6 +6,9 @@ import { costMs, WINDOW_BATCHES } from "./batch-plan.ts";
  */
 const LEAST_CALLS_PER_SLOT = 100;
 
+/** While no worker is known, one thread is thought to be about to come. */
+export const LEAST_STREAM_WINDOW_CALLS = LEAST_CALLS_PER_SLOT;
+
 /**
  * A flow's process sends some 200,000 short calls a second, and hears of each within 50 ms: 10,000 are under way, and as many wait
  * behind them.

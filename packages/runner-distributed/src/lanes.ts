@@ -1,4 +1,4 @@
-import { type Broker, Dispatcher, surveyOf } from "@millrace/broker";
+import { type Broker, Dispatcher, LEAST_STREAM_WINDOW_CALLS, surveyOf } from "@millrace/broker";
 import type { Call, CallSurvey, SessionOwner, UpstreamRun } from "@millrace/core";
 import type { DistantValue, TaskDefinition } from "@millrace/core/internal";
 
@@ -31,7 +31,7 @@ export class Lanes {
   }
 
   submit(call: Call): void {
-    const other = this.#otherFor(call);
+    const other = this.#otherFor(call.task);
     if (other === undefined) this.#main.submit(call);
     else
       other.then(
@@ -42,7 +42,7 @@ export class Lanes {
 
   /** A call for another lane is left to be submitted when it can start. */
   foresee(call: Call, upstream: readonly UpstreamRun[]): void {
-    if (this.#otherFor(call) === undefined) this.#main.foresee(call, upstream);
+    if (this.#otherFor(call.task) === undefined) this.#main.foresee(call, upstream);
   }
 
   /** Lanes have their values in one place. */
@@ -51,7 +51,7 @@ export class Lanes {
   }
 
   cancel(call: Call): boolean {
-    const other = this.#otherFor(call);
+    const other = this.#otherFor(call.task);
     if (other === undefined) return this.#main.cancel(call);
     other.then(
       (lane) => lane.cancel(call),
@@ -60,9 +60,10 @@ export class Lanes {
     return true; // It was submitted: calls for other lanes are not foreseen.
   }
 
-  /** All lanes are asked alike, since that of another queue may still be opening: its workers are thought to be as many. */
+  /** Each lane has its own workers, and its own calls to learn from. One that is still opening knows of no worker. */
   windowFor(task: TaskDefinition): number {
-    return this.#main.windowFor(task);
+    if (this.#otherFor(task) === undefined) return this.#main.windowFor(task);
+    return this.#opened.get(task.queue as string)?.windowFor(task) ?? LEAST_STREAM_WINDOW_CALLS;
   }
 
   /** @see RunnerSession.survey */
@@ -70,7 +71,7 @@ export class Lanes {
     const lanes = [this.#main, ...this.#opened.values()];
     const surveys = await Promise.all(lanes.map(async (lane) => [lane, await lane.survey()] as const));
     return surveyOf(new Map(surveys), (call) =>
-      this.#otherFor(call) === undefined || this.#opened.has(call.task.queue as string)
+      this.#otherFor(call.task) === undefined || this.#opened.has(call.task.queue as string)
         ? undefined
         : call.task.queue,
     );
@@ -84,7 +85,7 @@ export class Lanes {
     await Promise.all([this.#main.close(), ...others]);
   }
 
-  #otherFor({ task: { queue } }: Call): Promise<Dispatcher> | undefined {
+  #otherFor({ queue }: TaskDefinition): Promise<Dispatcher> | undefined {
     if (queue === undefined || queue === this.#options.queue || this.#options.brokerOf === undefined)
       return undefined;
     return this.#laneOf(queue);
