@@ -99,7 +99,8 @@ test("a program and its workers are killed at once: the next local cluster takes
   await program.exited;
   await expectNothingLeft(project, mark);
   const namespaces = async () => new Set((await allKeys(redis)).map((key) => key.split("}")[0]));
-  const isOver = async () => !(await allKeys(redis)).some((key) => !before.includes(key) && OF_LIFE.test(key));
+  const isOver = async () =>
+    !(await allKeys(redis)).some((key) => !before.includes(key) && OF_LIFE.test(key));
   await until("its times to live are over", isOver);
   expect((await namespaces()).size).toBe(3); // The others stay.
 
