@@ -127,8 +127,10 @@ export class BullMqRunner implements RunnerLink {
     this.#handlers = handlers;
     this.#seal = seal;
     this.#outage = new RedisOutage(redis);
-    this.values = new RedisValues(redis, keys, seal);
     const { patienceMs } = group;
+    // Where Redis is away altogether, the group tells.
+    const onAway = (error: Error) => this.#outage.since === undefined && this.giveUp(error);
+    this.values = new RedisValues(redis, keys, seal, { group, onAway });
     const isWanted = (batchId: string) => this.#wanted.has(batchId);
     this.#batches = new OutgoingBatches({
       ...{ redis, keys, queue, seal, patienceMs, values: this.values },
@@ -271,6 +273,7 @@ export class BullMqRunner implements RunnerLink {
   /** Redis has been away, or has refused what was sent, for too long. */
   giveUp(error: Error): void {
     this.#wanted.clear();
+    this.values.giveUp(error);
     if (!this.#isClosed) this.#handlers.onUnavailable(error);
   }
 

@@ -1,15 +1,24 @@
 import { DecodeError, SignatureError } from "@millrace/core";
+import { AwayWatch } from "./away-watch.ts";
 import { inSharedMemory, type ValueReference } from "./call-values.ts";
 import { STREAM_TTL_MS } from "./intervals.ts";
 import type { Keys } from "./keys.ts";
-import { duplicate, type Redis } from "./redis-connection.ts";
+import { duplicate, failWaiting, type Redis } from "./redis-connection.ts";
 import { Refusals } from "./refusals.ts";
+import type { RunnerGroup } from "./runner-group.ts";
 import type { Seal } from "./seal.ts";
 import type { ValueStore } from "./value-store.ts";
 import { isWrongType } from "./wrong-type.ts";
 
 /** Redis ends at 512 MiB, its `proto-max-bulk-len`, and closes the connection on which more comes. The signature is in it, too. */
 const MOST_VALUE_BYTES = 511 * 1024 * 1024;
+
+/** Who does not wait for ever for a connection that stays away. */
+export interface ValuesPatience {
+  readonly group: Pick<RunnerGroup, "patienceMs" | "away">;
+  /** The one for values, on which something waited, is given up. Others may stand. */
+  readonly onAway: (error: Error) => void;
+}
 
 /**
  * Large values in Redis: for each runner a hash, which goes with the runner. On a connection of its own, which is opened
@@ -23,9 +32,17 @@ export class RedisValues implements ValueStore {
   readonly #seal: Seal;
   readonly #refusals = new Refusals();
   readonly #writing = new Set<Promise<void>>();
+  readonly #patience: ValuesPatience | undefined;
   #ownConnection: Redis | undefined;
+  #awayWatch: AwayWatch | undefined;
+  /** How much has been asked on it and is not answered. */
+  #asked = 0;
+  /** Why what was asked on a connection that is given up has failed. */
+  readonly #givenUp = new WeakMap<Redis, Error>();
 
-  constructor(redis: Redis, keys: Keys, seal: Seal) {
+  /** @param patience left out: what is asked waits until the store is closed */
+  constructor(redis: Redis, keys: Keys, seal: Seal, patience?: ValuesPatience) {
+    this.#patience = patience;
     const { host, port, path, db, sentinels, name } = redis.options;
     this.realm = JSON.stringify([host, port, path, db, sentinels, name, keys.prefix, seal.fingerprint]);
     this.#redis = redis;
@@ -36,26 +53,21 @@ export class RedisValues implements ValueStore {
   write({ runnerId, id }: ValueReference, bytes: Uint8Array): Promise<void> {
     const key = this.#keys.values(runnerId);
     const signed = this.#seal.sign(bytes, { kind: "value", key, field: id });
-    const bytesOfIt = Buffer.from(signed.buffer, signed.byteOffset, signed.byteLength);
-    const writing = this.#write(key, id, bytesOfIt).catch(async (error) => {
+    const value = Buffer.from(signed.buffer, signed.byteOffset, signed.byteLength);
+    const write = (redis: Redis) => writeValue(redis, key, id, value);
+    const writing = this.#ask(write).catch(async (error) => {
       if (!isWrongType(error)) throw error;
       // The values are lost already: what somebody else has put in their place makes way.
       this.#refusals.note("what held no values was in the place of a flow's, and was removed", error, {
         key,
       });
-      await this.#connection.unlink(key);
-      await this.#write(key, id, bytesOfIt);
+      await this.#ask((redis) => redis.unlink(key));
+      await this.#ask(write);
     });
     this.#writing.add(writing);
     const forget = () => this.#writing.delete(writing);
     writing.then(forget, forget);
     return writing;
-  }
-
-  async #write(key: string, id: string, bytes: Buffer): Promise<void> {
-    // Together, so that nothing stays for ever of a runner that has died.
-    const replies = await this.#connection.multi().hset(key, id, bytes).pexpire(key, STREAM_TTL_MS).exec();
-    for (const [error] of replies ?? []) if (error !== null) throw error;
   }
 
   /** Resolves when all that is being written now is there, or is known not to be; undefined: nothing is. */
@@ -72,7 +84,7 @@ export class RedisValues implements ValueStore {
   async readBytes({ runnerId, id, sizeBytes }: ValueReference): Promise<Uint8Array | undefined> {
     const key = this.#keys.values(runnerId);
     try {
-      const signed = await this.#connection.hgetBuffer(key, id);
+      const signed = await this.#ask((redis) => redis.hgetBuffer(key, id));
       if (signed === null) return undefined;
       const bytes = this.#seal.verify(signed, { kind: "value", key, field: id });
       if (bytes.length === sizeBytes) return bytes;
@@ -94,14 +106,57 @@ export class RedisValues implements ValueStore {
     await (this.#ownConnection ?? this.#redis).unlink(this.#keys.values(runnerId));
   }
 
+  /** Redis has been away for too long: what is under way fails. What is asked then waits anew, on another connection. */
+  giveUp(error: Error): void {
+    const connection = this.#ownConnection;
+    if (connection === undefined) return;
+    this.#givenUp.set(connection, error);
+    this.close();
+  }
+
   close(): void {
-    this.#ownConnection?.disconnect();
+    const connection = this.#ownConnection;
+    this.#ownConnection = undefined;
+    this.#awayWatch?.stop();
+    if (connection === undefined) return;
+    failWaiting(connection); // Between two tries, ioredis would forget them.
+    connection.disconnect();
+  }
+
+  async #ask<T>(what: (redis: Redis) => Promise<T>): Promise<T> {
+    const connection = this.#connection;
+    this.#asked++;
+    try {
+      return await what(connection);
+    } catch (error) {
+      throw this.#givenUp.get(connection) ?? error;
+    } finally {
+      this.#asked--;
+    }
+  }
+
+  #watch(connection: Redis, { group, onAway }: ValuesPatience): AwayWatch {
+    return new AwayWatch(connection, group.patienceMs, () => {
+      const isAwaited = this.#asked > 0;
+      const error = group.away();
+      this.giveUp(error);
+      if (isAwaited) onAway(error);
+    });
   }
 
   get #connection(): Redis {
-    this.#ownConnection ??= duplicate(this.#redis);
-    return this.#ownConnection;
+    if (this.#ownConnection !== undefined) return this.#ownConnection;
+    const connection = duplicate(this.#redis);
+    this.#ownConnection = connection;
+    if (this.#patience !== undefined) this.#awayWatch = this.#watch(connection, this.#patience);
+    return connection;
   }
+}
+
+/** Together with the time to live, so that nothing stays for ever of a runner that has died. */
+async function writeValue(redis: Redis, key: string, id: string, value: Buffer): Promise<void> {
+  const replies = await redis.multi().hset(key, id, value).pexpire(key, STREAM_TTL_MS).exec();
+  for (const [error] of replies ?? []) if (error !== null) throw error;
 }
 
 function ignore(): void {}

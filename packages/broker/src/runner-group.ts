@@ -27,13 +27,18 @@ export class RunnerGroup {
     this.patienceMs = patienceSeconds * 1000;
     this.address = withoutPassword(redisUrl);
     this.#awayWatch = new AwayWatch(redis, this.patienceMs, () => {
-      const error = this.unavailable(`none for ${patienceSeconds} s`);
+      const error = this.away();
       for (const member of this.#members) member.giveUp(error);
     });
   }
 
   unavailable(reason: string): BrokerUnavailableError {
     return new BrokerUnavailableError(this.address, reason);
+  }
+
+  /** It was away for longer than they wait. */
+  away(): BrokerUnavailableError {
+    return this.unavailable(`none for ${this.patienceMs / 1000} s`);
   }
 
   add(member: Member): void {
