@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { cause } from "./faults.ts";
 import { Fleet } from "./fleet.ts";
+import type { CausedFault } from "./hits.ts";
 import {
   connectionsLeft,
   heldMore,
@@ -24,7 +25,6 @@ import {
   startFlowProgram,
   startWorker,
 } from "./tested-programs.ts";
-import type { CausedFault } from "./verdict.ts";
 
 /** What a flow's process leaves in Redis when it dies goes after a lease of 15 s and a renewal of 5 s; until then a worker may have work of it. */
 const OWNER_LEASE_MS = 20_000;
@@ -96,11 +96,9 @@ export async function runChaos(
   );
   for (const [number, fault] of schedule.entries()) {
     await sleep(Math.max(0, startedAt + fault.atMs - Date.now()));
-    const begun = Date.now();
     underWay.push(
       cause(site, fault, number).then(
-        (detail) => {
-          const done = { kind: fault.kind, startedAt: begun, endedAt: Date.now(), detail };
+        (done) => {
           caused.push(done);
           monitor.faultCaused(done);
         },

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Fleet } from "./fleet.ts";
+import type { CausedFault } from "./hits.ts";
 import type { LoadKind, LoadPlan } from "./loads.ts";
 import type { ChaosRedis } from "./redis.ts";
 import { type FaultKind, type PlannedFault, targetOf } from "./schedule.ts";
@@ -17,21 +18,20 @@ export interface Site {
   readonly marks: string;
 }
 
-type Cause = (site: Site, fault: PlannedFault, number: number) => Promise<string>;
+/** What was done: to which processes, since when, and in words. */
+type Done = Omit<CausedFault, "kind" | "endedAt">;
+type Cause = (site: Site, fault: PlannedFault, number: number) => Promise<Done>;
 
 /** So low that every write is refused. */
 const NO_MEMORY = "1";
 
-/**
- * Causes a fault, and resolves when it is over.
- *
- * @returns what was done to whom
- */
-export function cause(site: Site, fault: PlannedFault, number: number): Promise<string> {
-  return CAUSES[fault.kind](site, fault, number);
+/** Causes a fault, and resolves when it is over. */
+export async function cause(site: Site, fault: PlannedFault, number: number): Promise<CausedFault> {
+  const done = await CAUSES[fault.kind](site, fault, number);
+  return { kind: fault.kind, ...done, endedAt: Date.now() };
 }
 
-const NOBODY = "nobody was there";
+const nobody = (): Done => ({ pids: [], startedAt: Date.now(), detail: "nobody was there" });
 
 const CAUSES: Record<FaultKind, Cause> = {
   "worker-kill": ({ workers }, { target }) => kill(workers, target),
@@ -40,8 +40,9 @@ const CAUSES: Record<FaultKind, Cause> = {
   scale: async ({ workers, mostWorkers }, { target }) => {
     const before = workers.programs.length;
     const size = 1 + Math.floor(target * mostWorkers);
-    workers.scale(size);
-    return `from ${before} workers to ${size}`;
+    const startedAt = Date.now();
+    const pids = workers.scale(size).map(({ pid }) => pid);
+    return { pids, startedAt, detail: `from ${before} workers to ${size}, without ${pids.join(", ")}` };
   },
   "redis-restart": ({ redis }, { durationMs }) => restart(redis, durationMs, false),
   "redis-restart-empty": ({ redis }, { durationMs }) => restart(redis, durationMs, true),
@@ -50,18 +51,21 @@ const CAUSES: Record<FaultKind, Cause> = {
   "connections-cut": ({ redis }) =>
     redis.exclusively(async () => {
       const admin = await redis.admin();
+      const startedAt = Date.now();
       const cut = await Promise.all(
         ["normal", "pubsub"].map((type) => admin.call("CLIENT", "KILL", "TYPE", type, "SKIPME", "yes")),
       );
-      return `${cut.reduce((a, b) => Number(a) + Number(b), 0)} connections`;
+      const detail = `${cut.reduce((a, b) => Number(a) + Number(b), 0)} connections`;
+      return { pids: [redis.pid], startedAt, detail };
     }),
   "redis-full": ({ redis }, { durationMs }) =>
     redis.exclusively(async () => {
       const admin = await redis.admin();
+      const startedAt = Date.now();
       await admin.config("SET", "maxmemory", NO_MEMORY);
       await sleep(durationMs);
       await admin.config("SET", "maxmemory", "0");
-      return `writes refused for ${durationMs} ms`;
+      return { pids: [redis.pid], startedAt, detail: `writes refused for ${durationMs} ms` };
     }),
   "flow-kill": ({ flows }, { target }) => kill(flows, target),
   "flow-pause": ({ flows }, { target, durationMs }) => pause(flows, target, durationMs),
@@ -72,39 +76,44 @@ const CAUSES: Record<FaultKind, Cause> = {
   "task-endless": (site, fault, number) => runFlow(site, fault, "endless", number),
 };
 
-async function kill(fleet: Fleet, target: number): Promise<string> {
+async function kill(fleet: Fleet, target: number): Promise<Done> {
   const victim = targetOf(fleet.programs, target);
-  if (victim === undefined) return NOBODY;
+  if (victim === undefined) return nobody();
+  const startedAt = Date.now();
   fleet.kill(victim);
   await victim.exited;
-  return `${victim.name} ${victim.pid}`;
+  return { pids: [victim.pid], startedAt, detail: `${victim.name} ${victim.pid}` };
 }
 
-async function pause(fleet: Fleet, target: number, durationMs: number): Promise<string> {
+async function pause(fleet: Fleet, target: number, durationMs: number): Promise<Done> {
   const victim = targetOf(fleet.awake, target);
-  if (victim === undefined) return NOBODY;
+  if (victim === undefined) return nobody();
+  const startedAt = Date.now();
   fleet.pause(victim);
   await sleep(durationMs);
   fleet.resume(victim);
-  return `${victim.name} ${victim.pid} for ${durationMs} ms`;
+  return { pids: [victim.pid], startedAt, detail: `${victim.name} ${victim.pid} for ${durationMs} ms` };
 }
 
-function restart(redis: ChaosRedis, downMs: number, isEmpty: boolean): Promise<string> {
+function restart(redis: ChaosRedis, downMs: number, isEmpty: boolean): Promise<Done> {
   return redis.exclusively(async () => {
+    const startedAt = Date.now();
+    const { pid } = redis;
     await redis.kill();
     if (isEmpty) redis.empty();
     await sleep(downMs);
     await redis.start();
-    return `down for ${downMs} ms`;
+    return { pids: [pid], startedAt, detail: `down for ${downMs} ms` };
   });
 }
 
-function pauseRedis(redis: ChaosRedis, durationMs: number): Promise<string> {
+function pauseRedis(redis: ChaosRedis, durationMs: number): Promise<Done> {
   return redis.exclusively(async () => {
+    const startedAt = Date.now();
     redis.pause();
     await sleep(durationMs);
     redis.resume();
-    return `for ${durationMs} ms`;
+    return { pids: [redis.pid], startedAt, detail: `for ${durationMs} ms` };
   });
 }
 
@@ -116,11 +125,13 @@ async function runFlow(
   { target }: PlannedFault,
   kind: LoadKind,
   number: number,
-): Promise<string> {
+): Promise<Done> {
   const program = targetOf(flows.awake, target);
-  if (program === undefined) return NOBODY;
+  if (program === undefined) return nobody();
+  const startedAt = Date.now();
   const plan: LoadPlan = { kind, size: 10, mark: join(marks, String(number)) };
   program.child.stdin?.write(`${JSON.stringify(plan)}\n`);
   await sleep(DEADLY_MS);
-  return `by a task of ${program.name} ${program.pid}`;
+  // Whom it hits says the task: see deaths.ts.
+  return { pids: [], startedAt, detail: `by a task of ${program.name} ${program.pid}` };
 }

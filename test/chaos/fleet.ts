@@ -51,10 +51,13 @@ export class Fleet {
     return [...this.#stopping.keys()];
   }
 
-  scale(size: number): void {
+  /** @returns those that are to end */
+  scale(size: number): readonly Program[] {
     this.#size = size;
-    for (const program of this.programs.slice(size)) this.#stop(program);
+    const leaving = this.programs.slice(size);
+    for (const program of leaving) this.#stop(program);
     while (this.#running.size < size) this.#start();
+    return leaving;
   }
 
   kill(program: Program): void {

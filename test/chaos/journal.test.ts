@@ -7,7 +7,7 @@ import { type Execution, executionsIn, flowRunIdOf, noteExecution } from "./jour
 const FLOW = "01234567-89ab-cdef-0123-456789abcdef";
 
 const execution = (changes: Partial<Execution> = {}): Execution => ({
-  ...{ taskRunId: `${FLOW}-0`, attempt: 1, pid: 7, startedAt: 100, endedAt: 200 },
+  ...{ taskRunId: `${FLOW}-0`, attempt: 1, pid: 7, thread: 1, startedAt: 100, endedAt: 200 },
   ...changes,
 });
 
@@ -34,7 +34,7 @@ describe("the executions in a journal", () => {
     [
       "an attempt in two threads of a process",
       ["0 1 start 100 7/1", "0 1 start 150 7/2", "0 1 end 200 7/2"],
-      [execution({ endedAt: undefined }), execution({ startedAt: 150 })],
+      [execution({ endedAt: undefined }), execution({ thread: 2, startedAt: 150 })],
     ],
     [
       "two runs under way in one thread",

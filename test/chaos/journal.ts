@@ -12,7 +12,9 @@ export const JOURNAL_VARIABLE = "MILLRACE_CHAOS_JOURNAL";
 export interface Execution {
   readonly taskRunId: string;
   readonly attempt: number;
+  /** Which process of a worker executed it, and in which of its threads. */
   readonly pid: number;
+  readonly thread: number;
   readonly startedAt: number;
   /** Undefined: its process or its thread died, or it has not ended. */
   readonly endedAt: number | undefined;
@@ -39,6 +41,12 @@ export function flowRunIdOf(taskRunId: string): string {
 
 const UUID_LENGTH = 36;
 
+/** The call that made a nested one: `<flow run>-3.1-0` is the first run that attempt 1 of `<flow run>-3` made. */
+export function parentOf(taskRunId: string): { taskRunId: string; attempt: number } | undefined {
+  const [, parent, attempt] = /^(.*)\.(\d+)-\d+$/.exec(taskRunId) ?? [];
+  return parent === undefined ? undefined : { taskRunId: parent, attempt: Number(attempt) };
+}
+
 /** The executions in a journal, in the order of their beginnings. `worker` is a process and a thread: `4711/2`. */
 export function executionsIn(text: string): Execution[] {
   const executions: Execution[] = [];
@@ -56,11 +64,11 @@ export function executionsIn(text: string): Execution[] {
     const key = `${taskRunId} ${attempt} ${worker}`;
     if (what === "start") {
       open.set(key, [...(open.get(key) ?? []), executions.length]);
-      const pid = Number(worker.split("/")[0]);
+      const [pid, thread] = worker.split("/").map(Number) as [number, number];
       executions.push({
         taskRunId,
         attempt: Number(attempt),
-        pid,
+        ...{ pid, thread },
         startedAt: Number(time),
         endedAt: undefined,
       });

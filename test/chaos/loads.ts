@@ -45,7 +45,7 @@ const BYTES = 120_000; // More than travels inline.
 const MEGABYTE = 1_000_000;
 const DISTINCT_KEYS = 7;
 
-const crashing = (how: tasks.Death): Load => ({
+const crashing = (how: tasks.Deadly): Load => ({
   weight: 0,
   size: [5, 40],
   body: async ({ size, mark }) => {

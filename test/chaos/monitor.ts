@@ -1,11 +1,14 @@
 /** Follows the flow runs of all programs while they run, and judges each when what was done in it can be known. */
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { executionsIn } from "./journal.ts";
+import { DEATHS_FILE, type DyingTask, deathIn } from "./deaths.ts";
+import type { CausedFault } from "./hits.ts";
+import { type Execution, executionsIn } from "./journal.ts";
 import type { LoadKind, LoadPlan } from "./loads.ts";
 import type { Observation } from "./observations.ts";
+import { judgeRepetitions } from "./repetitions.ts";
 import { Tail } from "./tail.ts";
-import { AFTERMATH_MS, type CausedFault, type EndedFlow, judge, judgeAbandoned } from "./verdict.ts";
+import { AFTERMATH_MS, type EndedFlow, judge, judgeAbandoned } from "./verdict.ts";
 
 export interface Violation {
   readonly flowRunId: string;
@@ -23,6 +26,8 @@ export interface Figures {
   taskRuns: number;
   executions: number;
   reexecutions: number;
+  /** Of the executions that repeated others, how many had which cause. */
+  readonly causes: Record<string, number>;
   /** After their flow had ended, by workers that did not know. */
   lateExecutions: number;
 }
@@ -40,11 +45,14 @@ export class Monitor {
   readonly violations: Violation[] = [];
   readonly figures: Figures = {
     ...{ flows: 0, abandoned: 0, taskRuns: 0, executions: 0, reexecutions: 0, lateExecutions: 0 },
+    causes: {},
   };
   readonly #observations: string;
   readonly #journals: string;
   readonly #leaseMs: number;
   readonly #faults: CausedFault[] = [];
+  readonly #deaths: DyingTask[] = [];
+  readonly #deathsTail: Tail;
   readonly #tails = new Map<string, Tail>();
   readonly #running = new Map<string, Running>();
   readonly #ended: EndedFlow[] = [];
@@ -59,6 +67,9 @@ export class Monitor {
     this.#observations = observations;
     this.#journals = journals;
     this.#leaseMs = leaseMs;
+    const deaths = join(journals, DEATHS_FILE);
+    writeFileSync(deaths, ""); // Until the first task dies, nobody else makes it.
+    this.#deathsTail = new Tail(deaths);
   }
 
   /** Have flow runs of each of these kinds ended? */
@@ -81,6 +92,7 @@ export class Monitor {
       this.#tails.set(name, tail);
       for (const line of tail.lines()) this.#observe(JSON.parse(line) as Observation);
     }
+    this.#deaths.push(...this.#deathsTail.lines().map(deathIn));
     for (const [flowRunId, flow] of this.#running) {
       const killedAt = this.#killed.get(flow.pid);
       if (killedAt === undefined) continue;
@@ -98,7 +110,7 @@ export class Monitor {
       this.#judgeAbandoned(flowRunId, flow, killedAt);
     }
     if (!isLast) return;
-    for (const name of readdirSync(this.#journals)) {
+    for (const name of readdirSync(this.#journals).filter((name) => name !== DEATHS_FILE)) {
       this.figures.lateExecutions += executionsIn(this.#take(name)).length;
     }
   }
@@ -125,7 +137,7 @@ export class Monitor {
       this.#ended.push({
         ...{ flowRunId, endedAt: at, ending, runs },
         plan: flow.plan,
-        startedAt: flow.startedAt,
+        ...{ startedAt: flow.startedAt, pid: flow.pid },
       });
     } else if (observation.event === "late") {
       const ended = this.#ended.find((other) => other.flowRunId === flowRunId);
@@ -140,25 +152,38 @@ export class Monitor {
   #judge(flow: EndedFlow): void {
     const journal = this.#take(flow.flowRunId);
     const executions = executionsIn(journal);
-    const attempts = new Set(executions.map(({ taskRunId, attempt }) => `${taskRunId} ${attempt}`));
     this.figures.flows++;
     this.figures.taskRuns += flow.runs.length;
-    this.figures.executions += executions.length;
-    this.figures.reexecutions += executions.length - attempts.size;
-    this.#report(flow, judge(flow, executions, this.#faults), journal);
+    const problems = [
+      ...judge(flow, executions, this.#faults),
+      ...this.#judgeRepetitions(executions, flow.pid),
+    ];
+    this.#report(flow, problems, journal);
   }
 
-  #judgeAbandoned(flowRunId: string, { plan, startedAt }: Running, killedAt: number): void {
+  #judgeAbandoned(flowRunId: string, { plan, startedAt, pid }: Running, killedAt: number): void {
     const journal = this.#take(flowRunId);
     const executions = executionsIn(journal);
     this.figures.abandoned++;
-    this.figures.executions += executions.length;
-    const problems = judgeAbandoned(killedAt, executions, this.#leaseMs);
+    const problems = [
+      ...judgeAbandoned(killedAt, executions, this.#leaseMs),
+      ...this.#judgeRepetitions(executions, pid),
+    ];
     this.#report({ flowRunId, plan, startedAt, endedAt: killedAt }, problems, journal);
   }
 
+  #judgeRepetitions(executions: readonly Execution[], flowPid: number): readonly string[] {
+    const harm = { faults: this.#faults, deaths: this.#deaths };
+    const { repeated, causes, problems } = judgeRepetitions(executions, harm, flowPid);
+    const { figures } = this;
+    figures.executions += executions.length;
+    figures.reexecutions += repeated;
+    for (const cause of causes) figures.causes[cause] = (figures.causes[cause] ?? 0) + 1;
+    return problems;
+  }
+
   #report(
-    { flowRunId, plan, startedAt, endedAt }: Omit<EndedFlow, "ending" | "runs">,
+    { flowRunId, plan, startedAt, endedAt }: Omit<EndedFlow, "ending" | "runs" | "pid">,
     problems: readonly string[],
     journal: string,
   ): void {

@@ -1,6 +1,7 @@
 /** What the suite says at its end. */
+import type { CausedFault } from "./hits.ts";
 import type { Figures, Violation } from "./monitor.ts";
-import { AFTERMATH_MS, type CausedFault } from "./verdict.ts";
+import { AFTERMATH_MS } from "./verdict.ts";
 
 export interface Result {
   readonly seed: number;
@@ -51,13 +52,21 @@ export function describeViolation(
 }
 
 export function describeResult({ seed, minutes, faults, figures, violations, problems }: Result): string {
-  const kinds = Object.entries(faults).map(([kind, count]) => `${kind} ${count}`);
   const total = Object.values(faults).reduce((a, b) => a + b, 0);
   return [
-    `Seed ${seed}, ${minutes} minutes, ${total} faults: ${kinds.join(", ") || "none"}.`,
+    `Seed ${seed}, ${minutes} minutes, ${total} faults: ${listed(faults)}.`,
     `${figures.flows} flows ended, and ${figures.abandoned} were abandoned; ${figures.taskRuns} task runs, ` +
       `${figures.executions} executions, of which ${figures.reexecutions} were repeated and ${figures.lateExecutions} late.`,
+    `Causes of repetitions: ${listed(figures.causes)}.`,
     ...problems,
     `${violations.length + problems.length} violations.`,
   ].join("\n");
+}
+
+function listed(counts: Readonly<Record<string, number>>): string {
+  return (
+    Object.entries(counts)
+      .map(([what, count]) => `${what} ${count}`)
+      .join(", ") || "none"
+  );
 }

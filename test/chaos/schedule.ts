@@ -1,43 +1,46 @@
 /** Which faults come when: a pure function of the seed, so that a run can be made again. */
 import { Random } from "./random.ts";
 
+/** Processes end; are stopped for a while; end when they have done what they began; Redis is another run of itself; nobody hears anything from Redis; connections end; a flow is started. */
+export type Effect = "ends" | "silences" | "retires" | "restarts" | "silences-all" | "cuts" | "starts-task";
+
 /**
  * The kinds of faults. `copies`: how many of each are in the deck that they are dealt from. `durationMs`: for how long one lasts, at least
- * and at most; 0 for one that is done at once. `reruns`: may calls be executed again because of it? Worker heartbeats live for 5 s: a short pause goes unnoticed, a long one
- * makes the worker count as dead, and it comes back.
+ * and at most; 0 for one that is done at once. `effect`: what it does to whom it hits, which decides whether calls may be executed again because
+ * of it: see hits.ts.
  */
 export const FAULTS = {
   /** SIGKILL of a worker process. */
-  "worker-kill": { copies: 3, durationMs: [0, 0], reruns: true },
+  "worker-kill": { copies: 3, durationMs: [0, 0], effect: "ends" },
   /** SIGSTOP, and SIGCONT. */
-  "worker-pause": { copies: 2, durationMs: [200, 3_000], reruns: false },
-  "worker-freeze": { copies: 1, durationMs: [6_500, 12_000], reruns: true },
+  "worker-pause": { copies: 2, durationMs: [200, 3_000], effect: "silences" },
+  "worker-freeze": { copies: 1, durationMs: [6_500, 12_000], effect: "silences" },
   /** Another number of workers: by SIGTERM, or by new processes. */
-  scale: { copies: 2, durationMs: [0, 0], reruns: false },
+  scale: { copies: 2, durationMs: [0, 0], effect: "retires" },
   /** SIGKILL of Redis, and a start with its append-only file. */
-  "redis-restart": { copies: 2, durationMs: [0, 3_000], reruns: true },
+  "redis-restart": { copies: 2, durationMs: [0, 3_000], effect: "restarts" },
   /** The same, with nothing. */
-  "redis-restart-empty": { copies: 1, durationMs: [0, 3_000], reruns: true },
-  "redis-pause": { copies: 1, durationMs: [200, 3_000], reruns: false },
+  "redis-restart-empty": { copies: 1, durationMs: [0, 3_000], effect: "restarts" },
+  "redis-pause": { copies: 1, durationMs: [200, 3_000], effect: "silences-all" },
   /** Longer than heartbeats live: to a Redis that comes back all workers seem dead. */
-  "redis-freeze": { copies: 1, durationMs: [5_500, 8_000], reruns: true },
+  "redis-freeze": { copies: 1, durationMs: [5_500, 8_000], effect: "silences-all" },
   /** CLIENT KILL: every connection is cut. */
-  "connections-cut": { copies: 2, durationMs: [0, 0], reruns: true },
+  "connections-cut": { copies: 2, durationMs: [0, 0], effect: "cuts" },
   /** CONFIG SET maxmemory: Redis refuses all writes. */
-  "redis-full": { copies: 1, durationMs: [200, 3_000], reruns: true },
+  "redis-full": { copies: 1, durationMs: [200, 3_000], effect: "silences-all" },
   /** SIGKILL of a flow's process. */
-  "flow-kill": { copies: 1, durationMs: [0, 0], reruns: false },
-  "flow-pause": { copies: 1, durationMs: [200, 3_000], reruns: false },
-  "flow-freeze": { copies: 1, durationMs: [6_500, 20_000], reruns: true },
+  "flow-kill": { copies: 1, durationMs: [0, 0], effect: "ends" },
+  "flow-pause": { copies: 1, durationMs: [200, 3_000], effect: "silences" },
+  "flow-freeze": { copies: 1, durationMs: [6_500, 20_000], effect: "silences" },
   /** A task ends its thread, or its process, the first time it runs: so a flow is started that has one. */
-  "task-exit": { copies: 1, durationMs: [0, 0], reruns: true },
-  "task-heap": { copies: 1, durationMs: [0, 0], reruns: true },
-  "task-abort": { copies: 1, durationMs: [0, 0], reruns: true },
+  "task-exit": { copies: 1, durationMs: [0, 0], effect: "starts-task" },
+  "task-heap": { copies: 1, durationMs: [0, 0], effect: "starts-task" },
+  "task-abort": { copies: 1, durationMs: [0, 0], effect: "starts-task" },
   /** A task computes past its time limit, so that its thread is ended: the others in it are executed again. */
-  "task-endless": { copies: 1, durationMs: [0, 0], reruns: true },
+  "task-endless": { copies: 1, durationMs: [0, 0], effect: "starts-task" },
 } as const satisfies Record<
   string,
-  { copies: number; durationMs: readonly [number, number]; reruns: boolean }
+  { copies: number; durationMs: readonly [number, number]; effect: Effect }
 >;
 
 export type FaultKind = keyof typeof FAULTS;

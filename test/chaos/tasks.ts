@@ -3,14 +3,16 @@ import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { threadId } from "node:worker_threads";
 import { getRunContext, type TaskRunInfo, task } from "millrace";
+import { type Death, noteDeath } from "./deaths.ts";
 import { JOURNAL_VARIABLE, noteExecution } from "./journal.ts";
+
+const journals = () => process.env[JOURNAL_VARIABLE] as string;
 
 /** The function, and a line in the journal before it begins and when it has ended, however it did. */
 function journaled<Args extends unknown[], R>(body: (...args: Args) => R): (...args: Args) => R {
   return (...args) => {
     const { taskRunId, attempt } = getRunContext();
-    const directory = process.env[JOURNAL_VARIABLE] as string;
-    const end = noteExecution(directory, taskRunId as string, attempt, `${process.pid}/${threadId}`);
+    const end = noteExecution(journals(), taskRunId as string, attempt, `${process.pid}/${threadId}`);
     let result: R;
     try {
       result = body(...args);
@@ -61,16 +63,17 @@ export const flaky = task(
 export const endless = task(
   { name: "endless", timeoutSeconds: 0.5 },
   journaled((): number => {
+    noteDeath(journals(), "endless", process.pid, threadId);
     for (;;);
   }),
 );
 
-export type Death = "exit" | "heap" | "abort";
+export type Deadly = Exclude<Death, "endless">;
 
 /** Ends its thread or its process the first time: what is in the mark's file tells it that it has. */
 export const deadly = task(
   { name: "deadly" },
-  journaled((how: Death, mark: string, value: number) => {
+  journaled((how: Deadly, mark: string, value: number) => {
     try {
       writeFileSync(mark, "", { flag: "wx" });
     } catch {
@@ -83,10 +86,11 @@ export const deadly = task(
 /** Ends its thread each time. */
 export const poison = task(
   { name: "poison", crashRetries: 1 },
-  journaled((how: Death) => die(how)),
+  journaled((how: Deadly) => die(how)),
 );
 
-function die(how: Death): never {
+function die(how: Deadly): never {
+  noteDeath(journals(), how, process.pid, threadId);
   if (how === "exit") process.exit(3);
   // A thread cannot call process.abort(); a library that it uses can.
   if (how === "abort") process.kill(process.pid, "SIGABRT");

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import type { Ending } from "./fleet.ts";
 import type { FlowProgramOptions } from "./flow-program.ts";
+import { GRACE_SECONDS } from "./hits.ts";
 import type { ChaosOptions } from "./options.ts";
 import { type Program, type Programs, ROOT } from "./programs.ts";
 import type { ChaosRedis } from "./redis.ts";
@@ -9,7 +10,6 @@ import type { ChaosRedis } from "./redis.ts";
 const NAMESPACE = "chaos";
 const CLI = join(ROOT, "packages/millrace/dist/cli.js");
 const FLOW_PROGRAM = join(ROOT, "test/chaos/flow-program.ts");
-const GRACE_SECONDS = 10;
 
 export function startWorker(programs: Programs, redis: ChaosRedis, number: number): Program {
   const where = ["--redis", redis.url, "--namespace", NAMESPACE, "--root", ROOT];

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
+import type { CausedFault } from "./hits.ts";
 import type { Execution } from "./journal.ts";
 import type { RunFacts } from "./observations.ts";
-import { AFTERMATH_MS, type CausedFault, type EndedFlow, judge, judgeAbandoned } from "./verdict.ts";
+import { type EndedFlow, judge, judgeAbandoned } from "./verdict.ts";
 
 /** From a second far from 0, so that what is around it has a time too. */
 const START = 1_000_000;
@@ -13,20 +14,20 @@ const run = (changes: Partial<RunFacts> = {}): RunFacts => ({
 });
 
 const executed = (changes: Partial<Execution> = {}): Execution => ({
-  ...{ taskRunId: "f-0", attempt: 1, pid: 7, startedAt: START + 100, endedAt: START + 200 },
+  ...{ taskRunId: "f-0", attempt: 1, pid: 7, thread: 1, startedAt: START + 100, endedAt: START + 200 },
   ...changes,
 });
 
 const died = executed({ endedAt: undefined });
 
 const fault = (changes: Partial<CausedFault> = {}): CausedFault => ({
-  ...{ kind: "worker-kill", startedAt: START + 150, endedAt: START + 150, detail: "" },
+  ...{ kind: "worker-kill", pids: [7], startedAt: START + 150, endedAt: START + 150, detail: "" },
   ...changes,
 });
 
 /** A chain of one call, whose answer is 0. */
 const flow = (changes: Partial<EndedFlow> = {}): EndedFlow => ({
-  ...{ flowRunId: "f", plan: { kind: "chain", size: 1 }, startedAt: START, endedAt: END },
+  ...{ flowRunId: "f", plan: { kind: "chain", size: 1 }, pid: 3, startedAt: START, endedAt: END },
   ...{ ending: { type: "COMPLETED", answer: 0 }, runs: [run()] },
   ...changes,
 });
@@ -87,13 +88,11 @@ describe.each<[string, readonly Case[]]>([
         what: "is a crash: the call was in four processes that died",
         flow: { ending: lost, runs: lostRuns },
         executions: many(4, died),
-        faults: many(4, died).map(() => fault()),
       },
       {
         what: "is a crash: the call was in three alone",
         flow: { ending: lost, runs: lostRuns },
         executions: many(3, died),
-        faults: many(3, died).map(() => fault()),
         problem: "the flow ended",
       },
     ],
@@ -116,7 +115,6 @@ describe.each<[string, readonly Case[]]>([
         what: "a nested run twice, as its call was executed twice",
         flow: { runs: [run(), nested(["COMPLETED Completed", "COMPLETED Completed"])] },
         executions: [died, executed(), nestedExecuted],
-        faults: [fault()],
       },
       {
         what: "a nested run twice, and its call was executed once",
@@ -153,41 +151,6 @@ describe.each<[string, readonly Case[]]>([
         what: "of a run that its flow does not know",
         executions: [executed(), executed({ taskRunId: "f-9" })],
         problem: "f-9 was executed, and its flow does not know it",
-      },
-    ],
-  ],
-  [
-    "executing again",
-    [
-      {
-        what: "without a reason",
-        executions: [died, executed()],
-        problem: "attempt 1 of f-0 was executed 2 times, with 0 faults around that may cause it",
-      },
-      { what: "when a worker was killed", executions: [died, executed()], faults: [fault()] },
-      {
-        what: "when a worker was paused for less than its heartbeat lives",
-        executions: [died, executed()],
-        faults: [fault({ kind: "worker-pause" })],
-        problem: "executed 2 times",
-      },
-      {
-        what: "when the fault was over so long ago that it has no effects",
-        executions: [died, executed()],
-        faults: [fault({ startedAt: 0, endedAt: START - AFTERMATH_MS })],
-        problem: "executed 2 times",
-      },
-      {
-        what: "more often than there were faults",
-        executions: [died, died, executed()],
-        faults: [fault()],
-        problem: "executed 3 times, with 1 faults",
-      },
-      {
-        what: "a nested call once more for each call above it",
-        flow: { runs: [run(), nested(["COMPLETED Completed"])] },
-        executions: [executed(), ...many(3, nestedExecuted)],
-        faults: [fault()],
       },
     ],
   ],

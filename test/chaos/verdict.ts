@@ -2,24 +2,16 @@
  * What must hold of a flow run when all is over, whatever was done to the cluster meanwhile: pure functions of what its
  * process saw, what its tasks left in the journal, and the faults that were caused.
  */
-import type { Execution } from "./journal.ts";
+import type { CausedFault } from "./hits.ts";
+import { type Execution, parentOf } from "./journal.ts";
 import { type Ending, type LoadPlan, loadOf } from "./loads.ts";
 import type { RunFacts } from "./observations.ts";
-import { FAULTS, type FaultKind } from "./schedule.ts";
-
-/** A fault that came to pass. */
-export interface CausedFault {
-  readonly kind: FaultKind;
-  readonly startedAt: number;
-  /** When it was over: the process went on, Redis was there again. */
-  readonly endedAt: number;
-  /** What was done to whom. */
-  readonly detail: string;
-}
 
 export interface EndedFlow {
   readonly flowRunId: string;
   readonly plan: LoadPlan;
+  /** The flow's process. */
+  readonly pid: number;
   readonly startedAt: number;
   readonly endedAt: number;
   readonly ending: Ending;
@@ -32,24 +24,17 @@ export const AFTERMATH_MS = 20_000;
 /** How often a call may be in a thread or process that dies: `crashRetries` as it is when a task says nothing. */
 const DEFAULT_CRASH_RETRIES = 3;
 
-/** What is wrong with a flow run that has ended; nothing when all is well. */
+/** What is wrong with a flow run that has ended; nothing when all is well. Whether executions were repeated with reason says repetitions.ts. */
 export function judge(
   flow: EndedFlow,
   executions: readonly Execution[],
   faults: readonly CausedFault[],
 ): string[] {
   const counts = countExecutions(executions);
-  const deaths = faults.filter(
-    ({ kind, startedAt, endedAt }) =>
-      FAULTS[kind].reruns &&
-      startedAt < flow.endedAt + AFTERMATH_MS &&
-      endedAt + AFTERMATH_MS > flow.startedAt,
-  ).length;
   return [
     ...judgeEnding(flow, counts, faults),
     ...flow.runs.flatMap((run) => judgeSettling(run, counts)),
     ...flow.runs.flatMap((run) => judgeExecutions(run, counts)),
-    ...judgeReruns(counts, deaths),
     ...judgeStrangers(flow, counts),
   ];
 }
@@ -158,22 +143,6 @@ function judgeExecutions({ id, finals, attempt: last }: RunFacts, counts: Counts
   return problems;
 }
 
-/** A call is executed again when something died, and not without. */
-function judgeReruns(counts: Counts, deaths: number): string[] {
-  const problems: string[] = [];
-  for (const attempts of counts.values()) {
-    for (const { taskRunId, attempt, started } of attempts.values()) {
-      // A call that is executed again makes its nested calls again, and so does each call above it.
-      const most = 1 + deaths * depthOf(taskRunId);
-      if (started > most)
-        problems.push(
-          `attempt ${attempt} of ${taskRunId} was executed ${started} times, with ${deaths} faults around that may cause it`,
-        );
-    }
-  }
-  return problems;
-}
-
 /** What was executed, the flow's process knows of. */
 function judgeStrangers({ runs, ending }: EndedFlow, counts: Counts): string[] {
   if (ending.type === "CANCELLED") return []; // What a cancelled call made may be on its way.
@@ -181,16 +150,4 @@ function judgeStrangers({ runs, ending }: EndedFlow, counts: Counts): string[] {
   return [...counts.keys()]
     .filter((id) => !known.has(id))
     .map((id) => `${id} was executed, and its flow does not know it`);
-}
-
-// ---- Ids ---------------------------------------------------------------------------------------------------------
-
-/** `<flow run>-3.1-0` is the first run that attempt 1 of `<flow run>-3` made. */
-function parentOf(taskRunId: string): { taskRunId: string; attempt: number } | undefined {
-  const [, parent, attempt] = /^(.*)\.(\d+)-\d+$/.exec(taskRunId) ?? [];
-  return parent === undefined ? undefined : { taskRunId: parent, attempt: Number(attempt) };
-}
-
-function depthOf(taskRunId: string): number {
-  return taskRunId.split(".").length;
 }

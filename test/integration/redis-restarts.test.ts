@@ -92,6 +92,23 @@ async function serve(
   return new DistributedTaskRunner({ redis: redis.url, namespace, redisTimeoutSeconds });
 }
 
+test("one that comes back empty has a call that ran begun anew once", async () => {
+  await using redis = await RestartableRedis.start();
+  await using gate = await Gate.make();
+  const taskRunner = await serve(redis, "once");
+  const run = flow({ name: "once", taskRunner }, () => tasks.hold(gate.directory, "a")).start();
+  await gate.waitFor("the call runs", (starts) => starts.length === 1);
+  await gate.forgetStarts();
+  await redis.kill();
+  await redis.comeBack({ isEmpty: true });
+  await gate.waitFor("it runs again", (starts) => starts.length === 1);
+  await gate.forgetStarts();
+  await redis.hasRenewed("*:runner-lease:*"); // By the thread that would otherwise find that it is gone.
+  await gate.open();
+  await run.result();
+  expect(await gate.started()).toEqual([]);
+});
+
 test("one that stays away ends what waits for it, with the reason, after the set time", async () => {
   await using redis = await RestartableRedis.start();
   await using gate = await Gate.make();

@@ -55,6 +55,19 @@ export class RestartableRedis implements AsyncDisposable {
     });
   }
 
+  /** Resolves when the time to live of the only key that matches has been made longer. */
+  async hasRenewed(pattern: string): Promise<void> {
+    await this.#ask(async (redis) => {
+      let leftMs = Number.POSITIVE_INFINITY;
+      await until("it has been renewed", async () => {
+        const [key] = await redis.keys(pattern);
+        const beforeMs = leftMs;
+        if (key !== undefined) leftMs = await redis.pttl(key);
+        return leftMs > beforeMs;
+      });
+    });
+  }
+
   async #ask<R>(what: (redis: Redis) => Promise<R>): Promise<R> {
     const redis = new Redis(this.url);
     try {

@@ -257,6 +257,7 @@ export class BullMqRunner implements RunnerLink {
    */
   async #sendAllAgain(): Promise<void> {
     if (!this.#isOpen) return; // It joins only now, and has sent nothing.
+    await this.#group.leases.renew(this.runnerId).catch(ignore); // Refused: the thread asks again.
     const reason = "Redis was restarted, or has lost its data.";
     for (const batchId of [...this.#watch.batches]) {
       await this.#takeBack(batchId).catch(ignore);

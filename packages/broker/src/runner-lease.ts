@@ -34,8 +34,8 @@ export async function renewRunnerLease(redis: Redis, { lease, others }: RunnerKe
   const [error, renewed] = (await renewal.exec())?.[0] ?? [];
   if (error) throw error;
   if (renewed === 1) return true;
-  await redis.set(lease, "", "PX", RUNNER_LEASE_MS);
-  return false;
+  // By the thread or by `RunnerLeases.renew`, whoever is first: of one lapse, all is sent again once.
+  return (await redis.set(lease, "", "PX", RUNNER_LEASE_MS, "NX")) === null;
 }
 
 /**
@@ -49,6 +49,7 @@ export class RunnerLeases {
   #timer: NodeJS.Timeout | undefined;
   #thread: Worker | undefined;
   #ended: Promise<unknown> = Promise.resolve();
+  #renewed: Promise<unknown> = Promise.resolve();
 
   constructor(redis: Redis, redisUrl: string) {
     this.#redis = redis;
@@ -65,13 +66,27 @@ export class RunnerLeases {
     await this.#redis.set(keys.lease, "", "PX", RUNNER_LEASE_MS);
   }
 
+  /**
+   * Makes the lease last, when all that its runner had sent is about to be sent again. Else the thread finds up to 5 s later that it is gone, and
+   * all is sent once more; and until then workers that do not know the runner drop what comes of it.
+   *
+   * @throws what Redis refuses
+   */
+  async renew(runnerId: string): Promise<void> {
+    const held = this.#held.get(runnerId);
+    if (held === undefined) return;
+    const renewed = renewRunnerLease(this.#redis, held.keys);
+    this.#renewed = Promise.allSettled([this.#renewed, renewed]);
+    await renewed;
+  }
+
   async release(runnerId: string): Promise<void> {
     const lease = this.#held.get(runnerId)?.keys.lease;
     if (lease === undefined) return;
     this.#held.delete(runnerId);
     this.#thread?.postMessage({ release: runnerId } satisfies ToLeaseThread);
     if (this.#held.size === 0) this.#stop();
-    await this.#ended; // It may be renewing: then the key would come back.
+    await Promise.all([this.#ended, this.#renewed]); // It may be renewed just now: then the key would come back.
     await this.#redis.del(lease);
   }
 

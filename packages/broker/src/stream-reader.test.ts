@@ -1,5 +1,5 @@
 import { Redis } from "ioredis";
-import { afterEach, beforeEach, expect, inject, test } from "vitest";
+import { afterEach, beforeEach, expect, inject, test, vi } from "vitest";
 import { Conditions } from "../../../test/support/conditions.ts";
 import { uniqueNamespace } from "../../../test/support/namespace.ts";
 import { until } from "../../../test/support/until.ts";
@@ -104,4 +104,16 @@ test("says so as well when it is told to look and the stream is there, behind wh
   reader.check();
   await conditions.until(() => resets === 1);
   await hears("a");
+});
+
+test("has a stream when it is open, also when Redis lost it while it was made", async () => {
+  const other = `${key}-other`;
+  const pexpire = redis.pexpire.bind(redis);
+  vi.spyOn(redis, "pexpire").mockImplementationOnce(async (...args) => {
+    await redis.del(other);
+    return pexpire(...args);
+  });
+  const late = await StreamReader.open({ redis, key: other, onMessage() {}, onReset() {} });
+  expect(await appendToStream(redis, other, Buffer.from("a"))).toBe(true);
+  await late.close();
 });

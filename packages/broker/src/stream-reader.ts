@@ -203,9 +203,11 @@ export class StreamReader {
 
 /** @returns the id of its first entry, which says nothing */
 async function makeStream({ redis, key }: StreamReaderOptions): Promise<string> {
-  const first = await redis.xadd(key, "*", FIELD, "");
-  await redis.pexpire(key, STREAM_TTL_MS);
-  return first as string;
+  for (;;) {
+    const first = await redis.xadd(key, "*", FIELD, "");
+    // Between the two Redis may have been restarted and lost it: what is then said to the reader would be lost for 5 s.
+    if ((await redis.pexpire(key, STREAM_TTL_MS)) === 1) return first as string;
+  }
 }
 
 async function runIdOf(redis: Redis): Promise<string> {
