@@ -162,6 +162,11 @@ test.each([
   await expect(tune(what, "1", "--only", "engine", "--quick")).rejects.toThrow(error);
 });
 
+test("a measure that no group has is refused", { timeout: TIMEOUT_MS }, async () => {
+  const what = [`${PLAN}:WINDOW_BATCHES`, "2", "--only", "engine", "--quick", "--rounds", "1"];
+  await expect(tune(...what, "--measure", "nothing")).rejects.toThrow("Expected figures, got none");
+});
+
 function tune(...args: string[]): Promise<{ stdout: string; stderr: string }> {
   const main = fileURLToPath(new URL("tune.ts", import.meta.url));
   return promisify(execFile)(process.execPath, ["--import", "tsx", main, ...args]);

@@ -37,6 +37,7 @@ try {
     }
   }
   const comparisons = compare(runs);
+  if (comparisons.length === 0) throw new Error("Expected figures, got none: see --system and --measure.");
   if (!isJson) console.log(`\n${asText(comparisonTable({ constant, values }, inSource, comparisons))}`);
   else for (const each of comparisons) console.log(JSON.stringify({ file, constant, inSource, ...each }));
 } finally {
