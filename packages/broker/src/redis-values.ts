@@ -34,6 +34,7 @@ export class RedisValues implements ValueStore {
   readonly #writing = new Set<Promise<void>>();
   readonly #patience: ValuesPatience | undefined;
   #ownConnection: Redis | undefined;
+  #isClosed = false;
   #awayWatch: AwayWatch | undefined;
   /** How much has been asked on it and is not answered. */
   #asked = 0;
@@ -98,7 +99,7 @@ export class RedisValues implements ValueStore {
   }
 
   remove({ runnerId, id }: ValueReference): void {
-    void this.#connection.hdel(this.#keys.values(runnerId), id).catch(ignore);
+    if (!this.#isClosed) void this.#connection.hdel(this.#keys.values(runnerId), id).catch(ignore);
   }
 
   /** The runner leaves: its values go. Behind what is being written. */
@@ -111,10 +112,15 @@ export class RedisValues implements ValueStore {
     const connection = this.#ownConnection;
     if (connection === undefined) return;
     this.#givenUp.set(connection, error);
-    this.close();
+    this.#disconnect();
   }
 
   close(): void {
+    this.#isClosed = true;
+    this.#disconnect();
+  }
+
+  #disconnect(): void {
     const connection = this.#ownConnection;
     this.#ownConnection = undefined;
     this.#awayWatch?.stop();
@@ -146,6 +152,7 @@ export class RedisValues implements ValueStore {
 
   get #connection(): Redis {
     if (this.#ownConnection !== undefined) return this.#ownConnection;
+    if (this.#isClosed) throw new Error("The store of large values is closed.");
     const connection = duplicate(this.#redis);
     this.#ownConnection = connection;
     if (this.#patience !== undefined) this.#awayWatch = this.#watch(connection, this.#patience);
