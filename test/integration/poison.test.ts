@@ -3,12 +3,16 @@ import { appendFileSync, readFileSync } from "node:fs";
 import { DistributedTaskRunner, flow, LocalCluster, unmapped, WorkerLostError } from "millrace";
 import { expect, inject, test, vi } from "vitest";
 import * as tasks from "../fixtures/tasks.ts";
+import { dieOnce } from "../fixtures/value-tasks.ts";
 import { Gate } from "../support/gate.ts";
 import { keepLogs } from "../support/logs.ts";
+import { ownNamespaces } from "../support/own-namespaces.ts";
+import { startWorker, terminate } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: 90_000 });
 keepLogs();
+const newNamespace = ownNamespaces();
 
 const GOOD = 1_000;
 
@@ -112,6 +116,29 @@ test("a suspect waits until its only worker is quiet, and says so", async () => 
   );
   await gate.open();
   expect(await run.result()).toBe("second time");
+});
+
+test("a suspect of whose workers none becomes quiet has company after a while, which is not run again", async () => {
+  await using endless = await Gate.make();
+  await using long = await Gate.make();
+  await using marks = await Gate.make();
+  const namespace = newNamespace();
+  const remaining = await startWorker(namespace, "--threads", "2");
+  const taskRunner = new DistributedTaskRunner({ redis: inject("redisUrl"), namespace });
+  const run = flow({ name: "company", taskRunner }, async () => {
+    const neighbours = [endless, long].map((gate) => tasks.occupy.submit(gate.directory, "a"));
+    for (const gate of [endless, long]) await gate.waitFor("it computes", (starts) => starts.length === 1);
+    const dying = await startWorker(namespace, "--threads", "1");
+    const suspect = dieOnce.submit(new Uint8Array(3), marks.path("died"));
+    expect((await dying.exited).signal).toBe("SIGKILL");
+    await long.open(); // A thread is free, in a process that computes on and on.
+    const ended = await suspect.result();
+    await endless.open();
+    return [ended, ...(await Promise.all(neighbours)).map(({ name }) => name)];
+  });
+  expect(await run()).toEqual([3, "a", "a"]);
+  expect([await endless.started(), await long.started()].map(({ length }) => length)).toEqual([1, 1]);
+  expect((await terminate(remaining)).code).toBe(0);
 });
 
 test("a call that may not crash once survives the company of one that kills", async () => {

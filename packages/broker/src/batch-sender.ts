@@ -1,6 +1,7 @@
 import { BatchBuilder } from "./batch-builder.ts";
 import type { BatchChoice } from "./batch-choice.ts";
 import { MOST_BATCH_BYTES, MOST_BATCH_VALUE_BYTES } from "./batch-plan.ts";
+import { aloneUntil } from "./blame.ts";
 import type { Capacity, RunnerLink } from "./broker.ts";
 import type { Entry } from "./entries.ts";
 import { HandBackWatch } from "./hand-back-watch.ts";
@@ -77,7 +78,7 @@ export class BatchSender {
       return;
     }
     for (let entry = this.#waiting.nextAlone(); entry !== undefined; entry = this.#waiting.nextAlone())
-      this.#send([entry], true);
+      this.#sendAlone(entry);
     for (let queue = this.#waiting.next(); queue !== undefined; queue = this.#waiting.next()) {
       const entries = this.#choice.take(queue, this.#capacity);
       if (entries.length === 0) break; // The window is full.
@@ -94,6 +95,14 @@ export class BatchSender {
     this.#isFlushPlanned = false;
     this.flush();
   };
+
+  /** It has a batch for itself, also when it has waited for too long to be alone in its process. */
+  #sendAlone(entry: Entry): void {
+    const now = performance.now();
+    entry.aloneUntil ??= aloneUntil(entry, now);
+    entry.isAlone = now < entry.aloneUntil;
+    this.#send([entry], entry.isAlone);
+  }
 
   /** In one batch. Those that would make it have too many bytes wait on. */
   #send(entries: readonly Entry[], isAlone = false): void {

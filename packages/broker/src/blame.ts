@@ -1,3 +1,5 @@
+import { ALONE_PATIENCE_MS } from "./intervals.ts";
+
 /** What is known of a call whose batch was lost with its worker. */
 export interface LostCall {
   /** Was it to run while its worker's process computed nothing else? */
@@ -50,6 +52,15 @@ export function blame<Call extends LostCall>(calls: readonly Call[]): Blame<Call
  * meet it in a thread again and again: so often, per time that it may crash, and then it counts as the one that kills.
  */
 const MOST_SUSPICIONS = 3;
+
+/**
+ * Until when a call that is to run alone waits for a worker that is quiet; then it has company. A process that dies blames nobody
+ * then, and suspects everybody who computed. Who has been suspected often goes on waiting: else company could bring a good call to
+ * MOST_SUSPICIONS and one more, which ends it.
+ */
+export function aloneUntil({ suspicions }: Pick<Suspect, "suspicions">, now: number): number {
+  return suspicions < MOST_SUSPICIONS ? now + ALONE_PATIENCE_MS : Number.POSITIVE_INFINITY;
+}
 
 /** How often a call was blamed for a death, and suspected. */
 export interface Suspect {

@@ -22,6 +22,8 @@ export abstract class Entry implements ValueUser {
   losses = 0;
   /** Is it to run while its worker's process computes nothing else? */
   isAlone = false;
+  /** Until when, if it has not begun by then; undefined: it has not been sent so. */
+  aloneUntil: number | undefined;
   /** Has its worker said that it has begun? */
   hasStarted = false;
   batchId: string | undefined;

@@ -1,5 +1,6 @@
 import type { Capacity, RunnerLink } from "./broker.ts";
 import { HAND_BACK_AFTER_MS, planHandBack } from "./hand-back.ts";
+import { SWEEP_MS } from "./intervals.ts";
 import type { Outstanding } from "./outstanding.ts";
 import type { Waiting } from "./waiting.ts";
 
@@ -21,18 +22,21 @@ export class HandBackWatch {
 
   /**
    * Calls were sent. Told again, it goes on; it ends by itself when there is no other worker, or no other call: but one that is to
-   * run alone may wait for those of other runners.
+   * run alone may wait for those of other runners, and is not to wait for ever for its only worker.
    */
   start(): void {
     const { outstanding, capacity } = this.#options;
-    if (this.#timer !== undefined || capacity().workers < 2) return;
-    const [first] = outstanding.all();
-    if (outstanding.size < 2 && first?.isAlone !== true) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      this.#look();
-      this.start();
-    }, HAND_BACK_AFTER_MS);
+    if (this.#timer !== undefined) return;
+    const hasOthers = capacity().workers > 1;
+    if (!outstanding.hasAlone && (!hasOthers || outstanding.size < 2)) return;
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = undefined;
+        this.#look();
+        this.start();
+      },
+      hasOthers ? HAND_BACK_AFTER_MS : SWEEP_MS,
+    );
   }
 
   stop(): void {

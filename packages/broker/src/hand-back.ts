@@ -1,8 +1,12 @@
+import { SWEEP_MS } from "./intervals.ts";
+
 /** What is known of a batch with a worker, or on the way to one. */
 export interface BatchProgress {
   readonly id: string;
   /** May it begin only when its worker computes nothing else? */
   readonly isAlone: boolean;
+  /** Until when it waits for that; then it has company. */
+  readonly aloneUntil?: number | undefined;
   /** What its calls were expected to take together when it was sent. */
   readonly expectedMs: number;
   /** Calls of it that keep a thread busy, or will. */
@@ -51,13 +55,20 @@ const LATE_FACTOR = 4;
  *
  * One that is to run alone waits until its worker computes nothing, and that may be for ever, while another worker could begin
  * at once. It is asked for whatever it was expected to take, since it has not begun; and each time after twice as long, or where
- * all workers have long calls it would be taken from each before that has ended those that it had.
+ * all workers have long calls it would be taken from each before that has ended those that it had. When it has waited for too long
+ * for that, it is asked for, also from the only worker, until it is back, and sent as one that has company.
  */
 export function planHandBack({ workers, slots, hasBacklog, batches, now }: HandBackSituation): string[] {
-  if (workers < 2) return [];
+  if (workers === 0) return [];
   const threads = slots / workers;
   const overdue: string[] = [];
-  for (const { id, isAlone, expectedMs, busyCalls, since, hasReported, handBacks } of batches) {
+  for (const batch of batches) {
+    const { id, isAlone, aloneUntil, expectedMs, busyCalls, since, hasReported, handBacks } = batch;
+    if (isAlone && !hasReported && aloneUntil !== undefined && now >= aloneUntil) {
+      if (now - since >= SWEEP_MS) overdue.push(id);
+      continue;
+    }
+    if (workers < 2) continue;
     const doubledMs = HAND_BACK_AFTER_MS * 2 ** handBacks;
     const askAfterMs = hasBacklog || isAlone ? doubledMs : Math.min(doubledMs, LONGEST_MS);
     const lateAfterMs = hasBacklog && !isAlone ? (LATE_FACTOR * expectedMs) / threads : 0;

@@ -21,6 +21,12 @@ export const SWEEP_MS = HEARTBEAT_MS;
 export const LEASE_MS = 3 * HEARTBEAT_TTL_MS;
 export const LEASE_RENEWAL_MS = LEASE_MS / 3;
 
+/**
+ * How long a call that is to run alone waits for a worker that becomes quiet, while all have calls that go on for hours, say. Then it has company.
+ * Long beside most calls, since its company is run again when it kills.
+ */
+export const ALONE_PATIENCE_MS = 30_000;
+
 /** How long a doubt about a batch must last: its last report may be on the way. */
 export const DOUBT_MS = SWEEP_MS / 2;
 

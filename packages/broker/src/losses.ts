@@ -119,6 +119,7 @@ export class Losses {
     if (isBlamed) entry.crashes++;
     else entry.suspicions++;
     entry.isAlone = true;
+    entry.aloneUntil = undefined;
     entry.handBacks = 0; // Those were of a batch that had begun, or waited behind others.
     if (entry instanceof NestedEntry) this.#nested.record(entry, error);
     if (entry.isCancelled) entry.settle({ type: "cancelled" });

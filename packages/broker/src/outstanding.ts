@@ -4,6 +4,7 @@ import type { BatchProgress } from "./hand-back.ts";
 interface SentBatch {
   readonly entries: Set<Entry>;
   readonly isAlone: boolean;
+  readonly aloneUntil: number | undefined;
   /** When it was sent, or last asked to hand calls back. */
   since: number;
   readonly expectedMs: number;
@@ -19,6 +20,7 @@ export class Outstanding {
   #busyMs = 0;
   #sizeBytes = 0;
   #parked = 0;
+  #alone = 0;
 
   get size(): number {
     return this.#entries.size;
@@ -37,6 +39,11 @@ export class Outstanding {
   /** What all take in memory, with the values that they alone need. */
   get sizeBytes(): number {
     return this.#sizeBytes;
+  }
+
+  /** Is there a batch that is to run alone? */
+  get hasAlone(): boolean {
+    return this.#alone > 0;
   }
 
   get(sequence: number): Entry | undefined {
@@ -65,13 +72,15 @@ export class Outstanding {
   add(batchId: string, entries: readonly Entry[], now: number): void {
     let expectedMs = 0;
     let handBacks = 0;
-    const isAlone = entries.some((entry) => entry.isAlone);
+    const [first] = entries;
+    const isAlone = first?.isAlone === true; // Then it is the only one.
     for (const entry of entries) {
       expectedMs += entry.costMs;
       handBacks = Math.max(handBacks, entry.handBacks);
     }
-    const progress = { since: now, expectedMs, hasReported: false, handBacks };
+    const progress = { aloneUntil: first?.aloneUntil, since: now, expectedMs, hasReported: false, handBacks };
     this.#batches.set(batchId, { entries: new Set(entries), isAlone, ...progress });
+    if (isAlone) this.#alone++;
     for (const entry of entries) {
       entry.batchId = batchId;
       this.#entries.set(entry.sequence, entry);
@@ -93,9 +102,11 @@ export class Outstanding {
     entry.isIdle = false;
     entry.hasStarted = false;
     entry.blockedBy = 0;
-    const { entries } = this.#batches.get(batchId) as SentBatch;
+    const { entries, isAlone } = this.#batches.get(batchId) as SentBatch;
     entries.delete(entry);
-    return entries.size === 0 && this.#batches.delete(batchId);
+    if (entries.size > 0) return false;
+    if (isAlone) this.#alone--;
+    return this.#batches.delete(batchId);
   }
 
   /** Makes a change that may park a call, or end that. */
@@ -157,6 +168,7 @@ export class Outstanding {
     const all = [...this.#entries.values()];
     this.#entries.clear();
     this.#batches.clear();
+    this.#alone = 0;
     this.#busyMs = 0;
     this.#sizeBytes = 0;
     this.#parked = 0;
