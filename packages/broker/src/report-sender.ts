@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { INLINE_LIMIT_BYTES } from "./call-values.ts";
+import { checkPartFits } from "./message-fields.ts";
 import { encodeError } from "./outcomes.ts";
 import { type Redis, untilAccepted } from "./redis-connection.ts";
 import { type CallOutcome, type EncodedReport, encodeReport } from "./report.ts";
@@ -95,9 +96,18 @@ export class ReportSender {
     try {
       await store.write(reference, payload);
     } catch {
-      return outcome;
+      return fitting(outcome);
     }
     return { ...outcome, payload: NOTHING, reference };
+  }
+}
+
+function fitting(outcome: CallOutcome): CallOutcome {
+  try {
+    checkPartFits("the result", outcome.payload);
+    return outcome;
+  } catch (error) {
+    return { ...outcome, kind: "threw-for-good", payload: encodeError(error) };
   }
 }
 

@@ -3,7 +3,11 @@ import {
   type BatchCall,
   type CallAnswer,
   type CallContext,
+  checkPartFits,
+  encodeError,
+  encodeOutcome,
   encodeRequest,
+  encodeServiceAnswer,
   type Request,
 } from "@millrace/broker";
 import type { RunnerSession } from "@millrace/core";
@@ -81,12 +85,27 @@ export class RunningCall implements AttemptHost {
     });
   }
 
-  /** @returns the number of the request, by which `tell({ type: "cancel" })` names it */
-  ask(request: Request, onAnswer: OnAnswer): number {
+  /**
+   * Never throws: one that is too long for a message is answered here, by the error that says so.
+   *
+   * @returns the number of the request, by which `tell({ type: "cancel" })` names it
+   */
+  ask(request: Request, onAnswer: OnAnswer, mostBytes?: number): number {
     const id = ++this.#asked;
+    let body: Uint8Array;
+    try {
+      body = checkPartFits(
+        request.type === "submit" ? "arguments" : "value",
+        encodeRequest(request),
+        mostBytes,
+      );
+    } catch (error) {
+      queueMicrotask(() => onAnswer(refusalOf(request, error)));
+      return id;
+    }
     this.#waiting ??= new Map();
     this.#waiting.set(id, onAnswer);
-    this.#send(this, id, encodeRequest(request));
+    this.#send(this, id, body);
     this.#onParked?.();
     this.#onParked = undefined;
     return id;
@@ -103,4 +122,11 @@ export class RunningCall implements AttemptHost {
     this.#waiting?.delete(answer.id);
     onAnswer(answer);
   }
+}
+
+function refusalOf({ type }: Request, error: unknown): Pick<CallAnswer, "body" | "value"> {
+  const payload = encodeError(error);
+  return type === "submit"
+    ? encodeOutcome({ kind: "threw-for-good", payload })
+    : { body: encodeServiceAnswer({ error: payload }) };
 }

@@ -9,13 +9,11 @@ import {
 } from "@millrace/core/internal";
 import { addCallFinder, enterCluster } from "./ambient.ts";
 import { CallRunner } from "./call-runner.ts";
+import { LogLines } from "./log-lines.ts";
 import { ModuleLoader } from "./module-loader.ts";
 import type { FromThread, ThreadStart, ToThread } from "./thread-protocol.ts";
 import { ThreadState } from "./thread-state.ts";
 import { useTsx } from "./typescript-loader.ts";
-
-/** Log lines wait at most this long for the outcome of their call. */
-const LOG_FLUSH_MS = 50;
 
 /** What runs in a worker thread: calls come in through the port until it closes. Called once, by thread-bootstrap.cts. */
 export default function serve({
@@ -86,36 +84,4 @@ export default function serve({
       (error: unknown) => post({ type: "failed", error: new Uint8Array(encode(error)) }),
     );
   });
-}
-
-/** The lines that this thread has logged and not sent. */
-class LogLines {
-  #text = "";
-  #lastTaken = 0;
-  #timer: NodeJS.Timeout | undefined;
-  readonly #before: () => void;
-  readonly #flush: () => void;
-
-  /** `before` is called before each line, `flush` when lines should wait no longer. */
-  constructor({ before, flush }: { readonly before: () => void; readonly flush: () => void }) {
-    this.#before = before;
-    this.#flush = flush;
-  }
-
-  write(line: string): void {
-    this.#before();
-    this.#text += line;
-    // A call that computes gives timers no chance, so an old buffer goes out at once.
-    if (performance.now() - this.#lastTaken > LOG_FLUSH_MS) this.#flush();
-    else this.#timer ??= setTimeout(this.#flush, LOG_FLUSH_MS);
-  }
-
-  take(): string {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#lastTaken = performance.now();
-    const text = this.#text;
-    this.#text = "";
-    return text;
-  }
 }
