@@ -1,5 +1,6 @@
 import { decode, processLogger, type RunEventSink, type RunServices } from "@millrace/core/internal";
 import type { Nested } from "./entries.ts";
+import { checkPartFits } from "./message-fields.ts";
 import { encodeError } from "./outcomes.ts";
 import { encodeServiceAnswer, type Request } from "./requests.ts";
 
@@ -57,13 +58,22 @@ export function serveRequest(
     (value) => {
       if (isOver) release?.();
       else if (release === undefined) resources.delete(id);
-      answer(encodeServiceAnswer({ value }));
+      answer(encodedAnswer(value));
     },
     (error: unknown) => {
       resources.delete(id);
       answer(encodeServiceAnswer({ error: encodeError(error) }));
     },
   );
+}
+
+/** A kept result may be longer than a message. */
+function encodedAnswer(value: unknown): Uint8Array {
+  try {
+    return checkPartFits("the kept result", encodeServiceAnswer({ value }));
+  } catch (error) {
+    return encodeServiceAnswer({ error: encodeError(error) });
+  }
 }
 
 /** Never throws: the outcomes in the same report are not to be lost with an event that cannot be read here. */

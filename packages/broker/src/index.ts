@@ -11,6 +11,7 @@ export {
   type TaskReference,
 } from "./batch.ts";
 export { BatchBuilder } from "./batch-builder.ts";
+export { MOST_BATCH_BYTES } from "./batch-plan.ts";
 export {
   type Broker,
   type Capacity,
@@ -38,6 +39,7 @@ export { DurationSums, Durations } from "./durations.ts";
 export { givenReference, isGiven, resultId } from "./given-values.ts";
 export { keysOf } from "./keys.ts";
 export { MemoryBroker } from "./memory-broker.ts";
+export { checkPartFits, MOST_PART_BYTES } from "./message-fields.ts";
 export { encodeError, type RawOutcome, toOutcome, toRaw } from "./outcomes.ts";
 export {
   type CallOutcome,
@@ -55,6 +57,7 @@ export {
   decodeServiceAnswer,
   encodeOutcome,
   encodeRequest,
+  encodeServiceAnswer,
   type Request,
   type ServiceAnswer,
 } from "./requests.ts";

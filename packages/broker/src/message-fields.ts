@@ -1,4 +1,4 @@
-import { DecodeError } from "@millrace/core";
+import { DecodeError, NotEncodableError } from "@millrace/core";
 import { rules, unpackMessage } from "@millrace/core/internal";
 
 /** A message is a MessagePack array that opens with the version. Both sides must have the same. */
@@ -9,6 +9,25 @@ export const WIRE_VERSION = 6;
  * that a longer one takes a call with thousands of inputs; V8 and Redis end at 512 MB.
  */
 export const MOST_MESSAGE_BYTES = 256 * 1024 * 1024;
+
+/**
+ * What one outcome or request may have in its message. 16 MiB are left for what has gathered before it, 4 MiB at most, and for log
+ * lines, 6 MiB at most: see the worker's outbox.ts and log-lines.ts.
+ */
+export const MOST_PART_BYTES = MOST_MESSAGE_BYTES - 16 * 1024 * 1024;
+
+/**
+ * @returns the bytes
+ * @throws NotEncodableError when their message would be too long: it would be refused at the other end, and sent again, for ever
+ */
+export function checkPartFits(what: string, bytes: Uint8Array, mostBytes = MOST_PART_BYTES): Uint8Array {
+  if (bytes.length <= mostBytes) return bytes;
+  throw new NotEncodableError(
+    what,
+    `one of ${bytes.length} bytes when it is encoded`,
+    `A message has at most ${mostBytes} bytes of it: leave out what nobody reads, or write it to a file and send its path.`,
+  );
+}
 
 /** @throws DecodeError unless the bytes are an array of this version with so many fields */
 export function decodeMessage(what: string, bytes: Uint8Array, length: number): readonly unknown[] {

@@ -1,29 +1,31 @@
 import { NotEncodableError, type Outcome, State } from "@millrace/core";
 import { decode, EncodedValue, encode, receivedValue } from "@millrace/core/internal";
 import { inSharedMemory, NOTHING } from "./call-values.ts";
+import { checkPartFits, MOST_PART_BYTES } from "./message-fields.ts";
 import type { CallOutcome } from "./report.ts";
 
 /** How a call has ended, as it travels. */
 export type RawOutcome = Pick<CallOutcome, "kind" | "payload" | "reference">;
 
-/** Never throws: what cannot be sent is the call's failure. */
-export function toRaw(outcome: Outcome): RawOutcome {
+/** Never throws: what cannot be sent, or is too long for a message, is the call's failure. */
+export function toRaw(outcome: Outcome, mostBytes = MOST_PART_BYTES): RawOutcome {
+  const encoded = (value: unknown, what: string) => checkPartFits(what, encode(value, what), mostBytes);
   try {
     switch (outcome.type) {
       case "returned": {
         const { value } = outcome;
-        if (value instanceof EncodedValue) return { kind: "returned", payload: value.bytes };
-        if (value instanceof State) return { kind: "returned-state", payload: encode(value, "result") };
+        if (value instanceof EncodedValue) return { kind: "returned", payload: inSharedMemory(value.bytes) };
+        if (value instanceof State) return { kind: "returned-state", payload: encoded(value, "result") };
         return { kind: "returned", payload: inSharedMemory(encode(value, "result")) };
       }
       case "threw": {
         const kind = outcome.retriable ? "threw" : "threw-for-good";
-        return { kind, payload: encode(outcome.error, "error") };
+        return { kind, payload: encoded(outcome.error, "error") };
       }
       case "cancelled":
         return { kind: "cancelled", payload: NOTHING };
       default:
-        return { kind: outcome.type, payload: encode(outcome.error, "error") };
+        return { kind: outcome.type, payload: encoded(outcome.error, "error") };
     }
   } catch (error) {
     return { kind: "threw-for-good", payload: encodeError(error) };
@@ -33,7 +35,7 @@ export function toRaw(outcome: Outcome): RawOutcome {
 /** An error, or when it cannot be sent itself, such as a module that throws a function, the error which says that. */
 export function encodeError(error: unknown): Uint8Array {
   try {
-    return encode(error, "error");
+    return checkPartFits("error", encode(error, "error"));
   } catch (reason) {
     return encode(reason instanceof NotEncodableError ? reason : new Error(String(reason)));
   }

@@ -1,28 +1,15 @@
-import { randomUUID } from "node:crypto";
-import { INLINE_LIMIT_BYTES, isReference, NOTHING, type ValueReference } from "./call-values.ts";
 import type { LogAllowance } from "./log-allowance.ts";
-import { encodeError } from "./outcomes.ts";
 import { type Redis, untilAccepted } from "./redis-connection.ts";
-import {
-  type CallOutcome,
-  type CallRequest,
-  type EncodedReport,
-  encodeReport,
-  type GivenValue,
-} from "./report.ts";
+import { type EncodedReport, encodeReport } from "./report.ts";
+import { type KeptReport, ReportValues, type ReportValuesOptions } from "./report-values.ts";
 import type { Seal } from "./seal.ts";
 import { appendToStream } from "./stream-reader.ts";
-import { checkFits, type ValueStore } from "./value-store.ts";
-import type { WorkerValues } from "./worker-values.ts";
 
-export interface ReportSenderOptions {
+export interface ReportSenderOptions extends ReportValuesOptions {
   readonly redis: Redis;
   /** The runner's stream. */
   readonly replies: string;
-  readonly runnerId: string;
   readonly seal: Seal;
-  readonly store: ValueStore;
-  readonly values: WorkerValues;
   /** Of the runner. */
   readonly logs: LogAllowance;
   /** Is the delivery still ours, and its runner there? Else what Redis refuses is asked no more. */
@@ -35,12 +22,14 @@ export interface ReportSenderOptions {
  */
 export class ReportSender {
   readonly #options: ReportSenderOptions;
+  readonly #values: ReportValues;
   /** Reports that wait; undefined: none does, and the next is sent at once. */
   #waiting: Promise<void> | undefined;
   #lastSent: Promise<unknown> = Promise.resolve();
 
   constructor(options: ReportSenderOptions) {
     this.#options = options;
+    this.#values = new ReportValues(options);
   }
 
   send(whole: EncodedReport): void {
@@ -51,8 +40,8 @@ export class ReportSender {
     this.#options.logs.sending(logBytes);
     const message = { bytes: report.bytes, logBytes };
     if (attachments.length > 0) {
-      const kept = this.#withReferences(report);
-      this.#behindOthers(async () => this.#appendWithValues(await kept, logBytes));
+      const kept = this.#values.keep(report.report);
+      this.#behindOthers(async () => this.#appendKept(await kept, logBytes));
     } else if (this.#waiting !== undefined) this.#behindOthers(() => this.#append(message));
     else {
       this.#lastSent = this.#tryToAppend(message).catch(() =>
@@ -87,10 +76,9 @@ export class ReportSender {
     this.#waiting = sent;
   }
 
-  async #appendWithValues({ bytes, kept }: Kept, logBytes: number): Promise<void> {
-    if (await this.#append({ bytes, logBytes })) return;
-    // The runner is gone, and so are its values, but for what was written only now.
-    for (const reference of kept) this.#options.store.remove(reference);
+  async #appendKept(kept: KeptReport, logBytes: number): Promise<void> {
+    // Else the runner is gone, and so are its values, but for what was written only now.
+    if (!(await this.#append({ bytes: kept.bytes, logBytes }))) this.#values.discard(kept);
   }
 
   /** Until Redis accepts it, or nobody wants it; true as well when the connection is closed for good. */
@@ -110,62 +98,10 @@ export class ReportSender {
     logs.sent(logBytes, id);
     return id !== undefined;
   }
-
-  async #withReferences({ report }: EncodedReport): Promise<Kept> {
-    const [outcomes, requests] = await Promise.all([
-      Promise.all(report.outcomes.map((outcome) => this.#withReference(outcome))),
-      Promise.all(report.requests.map((request) => this.#withGiven(request))),
-    ]);
-    const given = requests.flatMap((request) => request.given.map(({ value }) => value));
-    const kept = [...outcomes.map(({ reference }) => reference), ...given].filter(isReference);
-    return { bytes: encodeReport({ ...report, outcomes, requests }), kept };
-  }
-
-  async #withGiven(request: CallRequest): Promise<CallRequest> {
-    if (request.given.length === 0) return request;
-    const given = await Promise.all(request.given.map((one) => this.#givenReference(one)));
-    return { ...request, given: given.filter((one) => one !== undefined) };
-  }
-
-  /** Undefined: it is too large to be kept, which the flow's process sees by what refers to it. */
-  async #givenReference({ id, value }: GivenValue): Promise<GivenValue | undefined> {
-    if (isReference(value)) return { id, value };
-    if (value.length > this.#options.store.mostBytes) return undefined;
-    return { id, value: (await this.#keep(value)) ?? value };
-  }
-
-  async #withReference(outcome: CallOutcome): Promise<CallOutcome> {
-    const { kind, payload } = outcome;
-    if (kind !== "returned" || payload.length <= INLINE_LIMIT_BYTES) return outcome;
-    try {
-      checkFits(this.#options.store, "the result", payload.length);
-    } catch (error) {
-      return { ...outcome, kind: "threw-for-good", payload: encodeError(error) };
-    }
-    const reference = await this.#keep(payload);
-    return reference === undefined ? outcome : { ...outcome, payload: NOTHING, reference };
-  }
-
-  /** Undefined: it could not be kept, and travels as it is. Better late than never. */
-  async #keep(bytes: Uint8Array): Promise<ValueReference | undefined> {
-    const { store, values, runnerId } = this.#options;
-    const reference = { runnerId, id: randomUUID(), sizeBytes: bytes.length };
-    values.keep(reference, bytes);
-    return store.write(reference, bytes).then(
-      () => reference,
-      () => undefined,
-    );
-  }
 }
 
 interface Message {
   readonly bytes: Uint8Array;
   /** How many of them are log lines. */
   readonly logBytes: number;
-}
-
-interface Kept {
-  readonly bytes: Uint8Array;
-  /** Where its large values are. */
-  readonly kept: readonly ValueReference[];
 }

@@ -1,14 +1,7 @@
-import {
-  BatchBuilder,
-  type CallAnswer,
-  decodeOutcome,
-  MOST_LOSSES,
-  type RawOutcome,
-  toOutcome,
-} from "@millrace/broker";
+import { BatchBuilder, decodeOutcome, MOST_LOSSES, type RawOutcome, toOutcome } from "@millrace/broker";
 import type { Call, RunnerSession } from "@millrace/core";
 import { EncodedValue } from "@millrace/core/internal";
-import type { RunningCall } from "./running-call.ts";
+import type { Answered, RunningCall } from "./running-call.ts";
 
 /**
  * The task runner for tasks that a task calls in a worker: the calls are executed by the whole cluster, on behalf of
@@ -44,7 +37,7 @@ export class NestedSession implements RunnerSession {
       queue,
       batch: { ...batch, tasks: this.#withEntry(batch.tasks) },
     } as const;
-    call.ticket = this.#parent.ask(request, (answer) => {
+    const id = this.#parent.ask(request, (answer) => {
       const outcome = readOutcome(answer);
       if (outcome instanceof Error) call.settle({ type: "crashed", error: outcome });
       else if (outcome.kind === "value-lost" && losses < MOST_LOSSES) {
@@ -53,10 +46,11 @@ export class NestedSession implements RunnerSession {
       } else {
         const settled = toOutcome(outcome);
         if (answer.isKept && settled.type === "returned" && settled.value instanceof EncodedValue)
-          values.returned(settled.value, answer.id);
+          values.returned(settled.value, id);
         call.settle(settled);
       }
     });
+    call.ticket = id;
   }
 
   cancel(call: Call): boolean {
@@ -74,7 +68,7 @@ export class NestedSession implements RunnerSession {
 }
 
 /** Never throws: an answer that cannot be read would end the thread, and all its calls with it. */
-function readOutcome(answer: Pick<CallAnswer, "body" | "value">): RawOutcome | Error {
+function readOutcome(answer: Answered): RawOutcome | Error {
   try {
     return decodeOutcome(answer);
   } catch (error) {

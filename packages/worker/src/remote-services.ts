@@ -1,4 +1,4 @@
-import { decodeServiceAnswer, type Request } from "@millrace/broker";
+import { checkPartFits, decodeServiceAnswer, type Request } from "@millrace/broker";
 import type { Claim, Limiter, ResultStore, RunEventMap, StoredResult } from "@millrace/core";
 import {
   decode,
@@ -83,14 +83,24 @@ class RemoteEvents implements RunEventSink {
   }
 }
 
-/** Parameters that cannot leave the process are left out: an observer still learns that the run is there. */
-function encodedEvent(event: RunEventMap[keyof RunEventMap]): Uint8Array {
-  try {
-    return encode(event);
-  } catch {
-    return encode({ ...event, parameters: undefined });
+/**
+ * What cannot leave the process, or is too long for a message, is left out: an observer still learns that the run is there. Such are
+ * parameters, and a message that an error brought into the state.
+ */
+export function encodedEvent(event: RunEventMap[keyof RunEventMap], mostBytes?: number): Uint8Array {
+  const bare = { ...event, parameters: undefined };
+  for (const form of [event, bare]) {
+    try {
+      return checkPartFits("event", encode(form), mostBytes);
+    } catch {
+      // The next form is smaller.
+    }
   }
+  const { message, ...state } = event.state;
+  return encode({ ...bare, state: { ...state, message: message.slice(0, KEPT_MESSAGE_LENGTH) } });
 }
+
+const KEPT_MESSAGE_LENGTH = 1_000;
 
 /** Asks, and gives up when the signal fires. */
 function ask(

@@ -4,7 +4,11 @@ import {
   type CallAnswer,
   type CallContext,
   type CallRequest,
+  checkPartFits,
+  encodeError,
+  encodeOutcome,
   encodeRequest,
+  encodeServiceAnswer,
   type Request,
 } from "@millrace/broker";
 import type { RunnerSession } from "@millrace/core";
@@ -16,7 +20,10 @@ import { remoteServices } from "./remote-services.ts";
 /** Sends a request of a call up to its flow's process. `id` 0: nobody waits for an answer. */
 export type SendRequest = (call: RunningCall, asked: Omit<CallRequest, "sequence">) => void;
 
-type OnAnswer = (answer: CallAnswer) => void;
+/** What was answered, without what says whom. */
+export type Answered = Pick<CallAnswer, "body" | "value" | "isKept">;
+
+type OnAnswer = (answer: Answered) => void;
 
 /** A call that runs here, and what it asks of its flow's process meanwhile. */
 export class RunningCall implements AttemptHost {
@@ -85,12 +92,27 @@ export class RunningCall implements AttemptHost {
     });
   }
 
-  /** @returns the number of the request, by which `tell({ type: "cancel" })` names it */
-  ask(request: Request, onAnswer: OnAnswer): number {
+  /**
+   * Never throws: one that is too long for a message is answered here, by the error that says so.
+   *
+   * @returns the number of the request, by which `tell({ type: "cancel" })` names it
+   */
+  ask(request: Request, onAnswer: OnAnswer, mostBytes?: number): number {
     const id = ++this.#asked;
+    let body: Uint8Array;
+    try {
+      body = checkPartFits(
+        request.type === "submit" ? "arguments" : "value",
+        encodeRequest(request),
+        mostBytes,
+      );
+    } catch (error) {
+      queueMicrotask(() => onAnswer(refusalOf(request, error)));
+      return id;
+    }
     this.#waiting ??= new Map();
     this.#waiting.set(id, onAnswer);
-    this.#send(this, { id, body: encodeRequest(request), given: this.values.takeOutgoing() });
+    this.#send(this, { id, body, given: this.values.takeOutgoing() });
     this.#onParked?.();
     this.#onParked = undefined;
     return id;
@@ -107,6 +129,13 @@ export class RunningCall implements AttemptHost {
     this.#waiting?.delete(answer.id);
     onAnswer(answer);
   }
+}
+
+function refusalOf({ type }: Request, error: unknown): Answered {
+  const payload = encodeError(error);
+  return type === "submit"
+    ? encodeOutcome({ kind: "threw-for-good", payload })
+    : { body: encodeServiceAnswer({ error: payload }) };
 }
 
 const NONE: readonly never[] = [];

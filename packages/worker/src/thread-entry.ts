@@ -9,19 +9,11 @@ import {
 } from "@millrace/core/internal";
 import { addCallFinder, enterCluster } from "./ambient.ts";
 import { CallRunner } from "./call-runner.ts";
+import { LogLines } from "./log-lines.ts";
 import { ModuleLoader } from "./module-loader.ts";
 import type { FromThread, ThreadStart, ToThread } from "./thread-protocol.ts";
 import { ThreadState } from "./thread-state.ts";
 import { useTsx } from "./typescript-loader.ts";
-
-/**
- * Log lines wait at most this long for the outcome of their call. Nobody who watches sees it; and twenty reports a second, of 0.1 to
- * 0.2 ms (outbox.ts), are 0.4 % of a core at most.
- */
-const LOG_FLUSH_MS = 50;
-
-/** And so many of them make a report: one of megabytes would hold up others, and be more than may wait for a flow that is slow. */
-const LOG_FLUSH_CHARACTERS = 256 * 1024;
 
 /** What runs in a worker thread: calls come in through the port until it closes. Called once, by thread-bootstrap.cts. */
 export default function serve({
@@ -92,38 +84,4 @@ export default function serve({
       (error: unknown) => post({ type: "failed", error: new Uint8Array(encode(error)) }),
     );
   });
-}
-
-/** The lines that this thread has logged and not sent. */
-class LogLines {
-  #text = "";
-  #lastTaken = 0;
-  #timer: NodeJS.Timeout | undefined;
-  readonly #before: () => void;
-  readonly #flush: () => void;
-
-  /** `before` is called before each line, `flush` when lines should wait no longer. */
-  constructor({ before, flush }: { readonly before: () => void; readonly flush: () => void }) {
-    this.#before = before;
-    this.#flush = flush;
-  }
-
-  write(line: string): void {
-    this.#before();
-    this.#text += line;
-    // A call that computes gives timers no chance, so an old buffer goes out at once.
-    const isDue =
-      this.#text.length > LOG_FLUSH_CHARACTERS || performance.now() - this.#lastTaken > LOG_FLUSH_MS;
-    if (isDue) this.#flush();
-    else this.#timer ??= setTimeout(this.#flush, LOG_FLUSH_MS);
-  }
-
-  take(): string {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#lastTaken = performance.now();
-    const text = this.#text;
-    this.#text = "";
-    return text;
-  }
 }
