@@ -28,6 +28,7 @@ import { encodeOutcome } from "./requests.ts";
 import { RunnerWatch } from "./runner-watch.ts";
 import type { Seal } from "./seal.ts";
 import { StreamReader } from "./stream-reader.ts";
+import { UnheardBatches } from "./unheard-batches.ts";
 import { unlessAborted } from "./unless-aborted.ts";
 import { type CallAnswer, decodeWorkerMessage } from "./worker-messages.ts";
 import type { WorkerRegistry } from "./worker-registry.ts";
@@ -49,6 +50,7 @@ export class BullMqWorker implements WorkerLink {
   readonly #runners: RunnerWatch;
   readonly #feed: JobFeed;
   readonly #held: HeldBatches;
+  readonly #unheard: UnheardBatches;
   /** Deliveries that are finished when their reports have been accepted. */
   readonly #finishing = new Set<Promise<void>>();
   readonly #store: RedisValues;
@@ -100,9 +102,12 @@ export class BullMqWorker implements WorkerLink {
     const leaseOf = (jobId: string) => keys.lease(worker.name, jobId);
     this.#held = new HeldBatches(redis, workerId, leaseOf, ({ job }, isOver) => {
       if (isOver) this.#feed.end(job);
+      else this.#feed.forget(job);
       handlers.onDropped(job.id as string); // Its calls end, and nobody hears of them any more.
     });
     this.#runners = new RunnerWatch(redis, keys, (runnerId) => this.#held.dropAllOf(runnerId));
+    const isKnown = (batchId: string) => this.#feed.has(batchId);
+    this.#unheard = new UnheardBatches({ redis, keys, queueName: worker.name, workerId, isKnown });
     this.#redis = redis;
     this.#keys = keys;
     this.#worker = worker;
@@ -132,6 +137,7 @@ export class BullMqWorker implements WorkerLink {
     const patience = new Patience(LEAVE_MS);
     await patience.done(this.#feed.idle());
     this.#held.close();
+    this.#unheard.close();
     clearInterval(this.#orphanTimer);
     this.#runners.close();
     await patience.done(Promise.all(this.#finishing));

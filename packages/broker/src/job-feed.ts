@@ -22,6 +22,8 @@ export class JobFeed {
   /** The `next` that waits for the end of a job. */
   #nextJob: NextJob | undefined;
   #waiting: Promise<BatchJob | undefined> | undefined;
+  /** The jobs that were given by `next` and have not ended. */
+  readonly #given = new Set<string>();
   readonly #gaveUp = new AbortController();
   readonly #onRefused: (error: unknown) => void;
 
@@ -49,7 +51,9 @@ export class JobFeed {
       const job =
         (isBusy() ? await this.#afterEnd() : undefined) ??
         (await this.#worker.getNextJob(this.#workerId).catch((error) => this.#refused(error)));
-      if (job !== undefined) return job;
+      if (job === undefined) continue;
+      this.#given.add(job.id as string);
+      return job;
     }
     return undefined;
   }
@@ -70,6 +74,16 @@ export class JobFeed {
     return job;
   }
 
+  /** Has it been given, and not ended? */
+  has(jobId: string): boolean {
+    return this.#given.has(jobId);
+  }
+
+  /** The lease on it was lost: others end it. */
+  forget(job: BatchJob): void {
+    this.#given.delete(job.id as string);
+  }
+
   /** Fails when the lease was lost; then the runner has sent the calls again and ignores what was reported. */
   end(job: BatchJob): void {
     const next = this.#nextJob;
@@ -79,7 +93,10 @@ export class JobFeed {
       .catch(ignore)
       .then((nextJob) => next?.resolve(nextJob ?? undefined));
     this.#finishing.add(finished);
-    void finished.then(() => this.#finishing.delete(finished));
+    void finished.then(() => {
+      this.#finishing.delete(finished);
+      this.forget(job);
+    });
   }
 
   /** Resolves when all jobs that were ended have ended. */
