@@ -48,7 +48,8 @@ test("an event goes without its parameters, or with the beginning of its message
     );
   const long = "x".repeat(3 * MOST_BYTES);
   expect(sentOf({})).toEqual(event);
-  expect(sentOf({ parameters: long })).toEqual({ ...event, parameters: undefined });
+  const told = { ...state, message: "y".repeat(1.5 * MOST_BYTES) };
+  expect(sentOf({ parameters: long, state: told })).toEqual({ ...event, parameters: undefined, state: told });
   expect(sentOf({ state: { ...state, message: long } })).toEqual({
     ...event,
     parameters: undefined,
