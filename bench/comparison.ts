@@ -6,7 +6,7 @@ import { formatNumber, type Table, withUnit } from "./table.ts";
 
 /** What `npm run bench:tune` was asked for. */
 export interface Tuning {
-  /** The source of the constant, such as `packages/broker/src/batch-plan.ts`. */
+  /** The source of the constant, such as `packages/broker/src/dispatch/batch-plan.ts`. */
   readonly file: string;
   readonly constant: string;
   readonly values: readonly string[];
@@ -46,7 +46,7 @@ export function parseTuning(args: readonly string[]): Tuning {
     },
   });
   const [what = "", ...values] = positionals;
-  const [, file, constant] = /^(packages\/[\w-]+\/src\/[\w-]+\.ts):(\w+)$/.exec(what) ?? [];
+  const [, file, constant] = /^(packages\/[\w-]+\/src\/[\w/-]+\.ts):(\w+)$/.exec(what) ?? [];
   if (file === undefined || constant === undefined) {
     throw new Error(`Expected the file of a constant and its name, got \`${what}\`: ${USAGE}`);
   }

@@ -12,7 +12,7 @@ import { initialize, load, rewriteConstant } from "./tune-hook.js";
 /** Each run is a few seconds on two cores that are idle; here other tests run beside them. */
 const TIMEOUT_MS = 300_000;
 
-const PLAN = "packages/broker/src/batch-plan.ts";
+const PLAN = "packages/broker/src/dispatch/batch-plan.ts";
 
 test("arguments say what to vary, and what to measure", () => {
   const args = [`${PLAN}:WINDOW_BATCHES`, "1", "2.5", "--only", "latency", "--rounds", "5", "--quick"];
@@ -29,7 +29,7 @@ test("arguments say what to vary, and what to measure", () => {
       "--quick",
     ],
   });
-  expect(builtFileOf(PLAN)).toBe("packages/broker/dist/batch-plan.js");
+  expect(builtFileOf(PLAN)).toBe("packages/broker/dist/dispatch/batch-plan.js");
 });
 
 test.each([

@@ -2,7 +2,7 @@
  * What a constant does: runs benchmarks with several values of it, in every process and thread, and compares. The values take
  * turns in each round, so that what else the machine does hits all alike.
  *
- *     npm run bench:tune -- packages/broker/src/batch-plan.ts:WINDOW_BATCHES 1 2 4 --only throughput
+ *     npm run bench:tune -- packages/broker/src/dispatch/batch-plan.ts:WINDOW_BATCHES 1 2 4 --only throughput
  *     --system <name>, --measure <start>, --quick   as in main.ts: what to measure
  *     --rounds <n>                                  how often with each value; 3 unless told
  *     --json                                        a line for each figure

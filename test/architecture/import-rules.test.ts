@@ -28,14 +28,16 @@ test("a house in order breaches nothing", () => {
     "packages/core/src/index.ts": `
       import { readFile } from "node:fs/promises";
       import type { StandardSchemaV1 } from "@standard-schema/spec";
-      export * from "./packer.ts";
+      export * from "./values/packer.ts";
       // import "bullmq"; process.env.HOME
       const text = 'import "bullmq"; process.env.HOME';`,
-    "packages/core/src/packer.ts": 'import { Packr } from "msgpackr";',
+    "packages/core/src/values/packer.ts": 'import { Packr } from "msgpackr";',
     "packages/core/src/logger.ts": 'import { pino } from "pino";',
     "packages/core/src/settings.ts": "export const read = (environment = process.env) => environment.HOME;",
-    "packages/broker/src/bullmq.ts": 'import { flow } from "@millrace/core"; import { Queue } from "bullmq";',
-    "packages/broker/src/redis-connection.ts": 'import { Redis } from "ioredis"; export type { Redis };',
+    "packages/broker/src/redis/bullmq.ts":
+      'import { flow } from "@millrace/core"; import { Queue } from "bullmq";',
+    "packages/broker/src/redis/redis-connection.ts":
+      'import { Redis } from "ioredis"; export type { Redis };',
     "packages/worker/src/threads.ts": 'const { Piscina } = await import("piscina");',
     "packages/runner-distributed/src/index.ts": 'import { Worker } from "@millrace/worker";',
     "packages/millrace/src/index.ts":
@@ -114,10 +116,10 @@ describe("the bounds of a package", () => {
 
 describe("foreign libraries", () => {
   test.each([
-    ["bullmq", "packages/broker/src/bullmq.ts"],
-    ["ioredis", "packages/broker/src/redis-connection.ts"],
+    ["bullmq", "packages/broker/src/redis/bullmq.ts"],
+    ["ioredis", "packages/broker/src/redis/redis-connection.ts"],
     ["piscina", "packages/worker/src/threads.ts"],
-    ["msgpackr", "packages/core/src/packer.ts"],
+    ["msgpackr", "packages/core/src/values/packer.ts"],
     ["pino", "packages/core/src/logger.ts"],
   ])("%s is imported by %s alone", (library, allowed) => {
     for (const form of EVERY_FORM) {

@@ -19,10 +19,10 @@ const PACKAGES = ["core", "broker", "worker", "runner-distributed", "millrace"];
 
 /** The one file that may import each of these libraries. */
 const LIBRARY_FILES: ReadonlyMap<string, string> = new Map([
-  ["bullmq", "packages/broker/src/bullmq.ts"],
-  ["ioredis", "packages/broker/src/redis-connection.ts"],
+  ["bullmq", "packages/broker/src/redis/bullmq.ts"],
+  ["ioredis", "packages/broker/src/redis/redis-connection.ts"],
   ["piscina", "packages/worker/src/threads.ts"],
-  ["msgpackr", "packages/core/src/packer.ts"],
+  ["msgpackr", "packages/core/src/values/packer.ts"],
   ["pino", "packages/core/src/logger.ts"],
 ]);
 

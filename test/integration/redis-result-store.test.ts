@@ -19,7 +19,7 @@ afterAll(async () => {
 
 resultStoreContract("RedisResultStore", () => broker.resultStore());
 
-const BUILT = new URL("../../packages/broker/dist/bullmq-broker.js", import.meta.url).href;
+const BUILT = new URL("../../packages/broker/dist/redis/bullmq-broker.js", import.meta.url).href;
 
 resultStoreDeathsContract(
   "RedisResultStore",

@@ -4,7 +4,7 @@ import * as tasks from "../fixtures/tasks.ts";
 import type { Gate } from "./gate.ts";
 import { until } from "./until.ts";
 
-/** How many calls of a task that is new may be unfinished, for each thread: see broker/src/stream-window.ts. */
+/** How many calls of a task that is new may be unfinished, for each thread: see broker/src/dispatch/stream-window.ts. */
 export const WINDOW_PER_THREAD = 100;
 
 /** What a flow maps over, and what it has taken of it so far. */

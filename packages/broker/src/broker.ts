@@ -1,9 +1,9 @@
-import type { Batch } from "./batch.ts";
-import type { BatchPlaces } from "./batch-places.ts";
-import type { ValueReference } from "./call-values.ts";
-import type { EncodedReport, Report } from "./report.ts";
-import type { ValueStore } from "./value-store.ts";
-import type { CallAnswer } from "./worker-messages.ts";
+import type { BatchPlaces } from "./status/batch-places.ts";
+import type { ValueStore } from "./values/value-store.ts";
+import type { Batch } from "./wire/batch.ts";
+import type { ValueReference } from "./wire/call-values.ts";
+import type { EncodedReport, Report } from "./wire/report.ts";
+import type { CallAnswer } from "./wire/worker-messages.ts";
 
 /**
  * The queue between the runners of flows and the workers of a cluster. Two implementations pass one contract suite

@@ -1,18 +1,6 @@
 /** The queue between runners and workers. Internal to Millrace's packages. */
 
 export {
-  type Batch,
-  type BatchCall,
-  type CallContext,
-  type CallInput,
-  decodeBatch,
-  encodeBatch,
-  isSequence,
-  type TaskReference,
-} from "./batch.ts";
-export { BatchBuilder } from "./batch-builder.ts";
-export { MOST_BATCH_BYTES } from "./batch-plan.ts";
-export {
   type Broker,
   type Capacity,
   DEFAULT_QUEUE,
@@ -26,21 +14,35 @@ export {
   type WorkerInfo,
   type WorkerLink,
 } from "./broker.ts";
-export { surveyOf } from "./call-survey.ts";
+export { BatchBuilder } from "./dispatch/batch-builder.ts";
+export { MOST_BATCH_BYTES } from "./dispatch/batch-plan.ts";
+export { surveyOf } from "./dispatch/call-survey.ts";
+export { Dispatcher, type DispatcherOptions } from "./dispatch/dispatcher.ts";
+export { DurationSums, Durations } from "./dispatch/durations.ts";
+export { LEAST_STREAM_WINDOW_CALLS } from "./dispatch/stream-window.ts";
+export { MemoryBroker } from "./memory-broker.ts";
+export { keysOf } from "./redis/keys.ts";
+export { givenReference, isGiven, resultId } from "./values/given-values.ts";
+export { MOST_LOSSES, type PlacesValues } from "./values/values.ts";
+export {
+  type Batch,
+  type BatchCall,
+  type CallContext,
+  type CallInput,
+  decodeBatch,
+  encodeBatch,
+  isSequence,
+  type TaskReference,
+} from "./wire/batch.ts";
 export {
   type CallValue,
   INLINE_LIMIT_BYTES,
   inSharedMemory,
   isReference,
   type ValueReference,
-} from "./call-values.ts";
-export { Dispatcher, type DispatcherOptions } from "./dispatcher.ts";
-export { DurationSums, Durations } from "./durations.ts";
-export { givenReference, isGiven, resultId } from "./given-values.ts";
-export { keysOf } from "./keys.ts";
-export { MemoryBroker } from "./memory-broker.ts";
-export { checkPartFits, MOST_PART_BYTES } from "./message-fields.ts";
-export { encodeError, type RawOutcome, toOutcome, toRaw } from "./outcomes.ts";
+} from "./wire/call-values.ts";
+export { checkPartFits, MOST_PART_BYTES } from "./wire/message-fields.ts";
+export { encodeError, type RawOutcome, toOutcome, toRaw } from "./wire/outcomes.ts";
 export {
   type CallOutcome,
   type CallRequest,
@@ -50,7 +52,7 @@ export {
   type GivenValue,
   type OutcomeKind,
   type Report,
-} from "./report.ts";
+} from "./wire/report.ts";
 export {
   decodeOutcome,
   decodeRequest,
@@ -60,7 +62,5 @@ export {
   encodeServiceAnswer,
   type Request,
   type ServiceAnswer,
-} from "./requests.ts";
-export { LEAST_STREAM_WINDOW_CALLS } from "./stream-window.ts";
-export { MOST_LOSSES, type PlacesValues } from "./values.ts";
-export type { CallAnswer } from "./worker-messages.ts";
+} from "./wire/requests.ts";
+export type { CallAnswer } from "./wire/worker-messages.ts";

@@ -1,8 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { Queue } from "@millrace/core/internal";
-import type { Batch } from "./batch.ts";
-import type { BatchPlace, BatchPlaces } from "./batch-places.ts";
 import type {
   Broker,
   Capacity,
@@ -13,8 +11,10 @@ import type {
   WorkerInfo,
   WorkerLink,
 } from "./broker.ts";
-import type { EncodedReport } from "./report.ts";
-import type { CallAnswer } from "./worker-messages.ts";
+import type { BatchPlace, BatchPlaces } from "./status/batch-places.ts";
+import type { Batch } from "./wire/batch.ts";
+import type { EncodedReport } from "./wire/report.ts";
+import type { CallAnswer } from "./wire/worker-messages.ts";
 
 /**
  * The broker within one process: the embedded mode needs nothing but Node. Batches and reports are handed

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { collectGarbage } from "../../../test/support/collect-garbage.ts";
 import { until } from "../../../test/support/until.ts";
-import { type Batch, encodeBatch } from "../src/batch.ts";
-import { inSharedMemory } from "../src/call-values.ts";
-import { encodeReport } from "../src/report.ts";
+import { type Batch, encodeBatch } from "../src/wire/batch.ts";
+import { inSharedMemory } from "../src/wire/call-values.ts";
+import { encodeReport } from "../src/wire/report.ts";
 import { describeEndings } from "./broker-endings.contract.ts";
 import { type BrokerSetup, useBroker } from "./broker-harness.ts";
 import { describeMessages } from "./broker-messages.contract.ts";

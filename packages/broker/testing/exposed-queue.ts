@@ -2,9 +2,9 @@ import { logTo } from "@millrace/core";
 import { Queue } from "bullmq";
 import { Redis } from "ioredis";
 import { afterEach, expect, inject } from "vitest";
-import { encodeBatch } from "../src/batch.ts";
-import { type Keys, keysOf } from "../src/keys.ts";
-import { queueOf, type Seal, sealOf } from "../src/seal.ts";
+import { type Keys, keysOf } from "../src/redis/keys.ts";
+import { queueOf, type Seal, sealOf } from "../src/redis/seal.ts";
+import { encodeBatch } from "../src/wire/batch.ts";
 import { TestRunner, TestWorker } from "./parties.ts";
 import { connectPair } from "./redis.ts";
 

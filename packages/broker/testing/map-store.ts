@@ -1,5 +1,5 @@
-import type { ValueReference } from "../src/call-values.ts";
-import type { ValueStore } from "../src/value-store.ts";
+import type { ValueStore } from "../src/values/value-store.ts";
+import type { ValueReference } from "../src/wire/call-values.ts";
 
 /** Keeps values in this process, and counts what is written. */
 export class MapStore implements ValueStore {

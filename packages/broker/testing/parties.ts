@@ -1,5 +1,4 @@
 import { Conditions } from "../../../test/support/conditions.ts";
-import type { Batch } from "../src/batch.ts";
 import type {
   Broker,
   Capacity,
@@ -10,8 +9,9 @@ import type {
   RunnerOwner,
   WorkerLink,
 } from "../src/broker.ts";
-import type { Report } from "../src/report.ts";
-import type { CallAnswer } from "../src/worker-messages.ts";
+import type { Batch } from "../src/wire/batch.ts";
+import type { Report } from "../src/wire/report.ts";
+import type { CallAnswer } from "../src/wire/worker-messages.ts";
 import { sampleBatch, sampleReport } from "./samples.ts";
 
 /** A runner that remembers what it was told, and can be waited for. */

@@ -1,7 +1,7 @@
 import { inject } from "vitest";
 import { findLeftKeys } from "../../../test/support/leaks.ts";
 import { uniqueNamespace } from "../../../test/support/namespace.ts";
-import { BullMqBroker } from "../src/bullmq-broker.ts";
+import { BullMqBroker } from "../src/redis/bullmq-broker.ts";
 import type { BrokerSetup } from "./broker-harness.ts";
 
 /** Two connections to one namespace of the shared Redis. @param secret what messages are signed with; left out: they are not */

@@ -1,5 +1,5 @@
-import type { Batch } from "../src/batch.ts";
-import { type CallOutcome, type EncodedReport, encodeReport, type Report } from "../src/report.ts";
+import type { Batch } from "../src/wire/batch.ts";
+import { type CallOutcome, type EncodedReport, encodeReport, type Report } from "../src/wire/report.ts";
 
 /** Bytes that are no text, every value of a byte once. */
 export const ALL_BYTES = Uint8Array.from({ length: 256 }, (_, index) => index);

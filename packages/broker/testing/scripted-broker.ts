@@ -1,10 +1,10 @@
 import { encode } from "@millrace/core/internal";
-import type { Batch } from "../src/batch.ts";
-import type { BatchPlaces } from "../src/batch-places.ts";
 import type { Broker, RunnerHandlers, RunnerLink, WorkerLink } from "../src/broker.ts";
-import type { CallOutcome, GivenValue, OutcomeKind, Report } from "../src/report.ts";
-import { encodeRequest, type Request } from "../src/requests.ts";
-import type { CallAnswer } from "../src/worker-messages.ts";
+import type { BatchPlaces } from "../src/status/batch-places.ts";
+import type { Batch } from "../src/wire/batch.ts";
+import type { CallOutcome, GivenValue, OutcomeKind, Report } from "../src/wire/report.ts";
+import { encodeRequest, type Request } from "../src/wire/requests.ts";
+import type { CallAnswer } from "../src/wire/worker-messages.ts";
 
 /** A broker without workers, for one runner: it keeps what is sent, and a test says what happens to it. */
 export class ScriptedBroker implements Broker {

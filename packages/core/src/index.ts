@@ -8,25 +8,18 @@
  * - future: the handle of a task run
  * - task runner: decides where calls are executed
  */
-export { AllowFailure, allowFailure, Quote, quote } from "./annotations.ts";
-export { type ConcurrencyOptions, concurrency, rateLimit } from "./concurrency.ts";
-export { ConcurrentTaskRunner, type ConcurrentTaskRunnerOptions } from "./concurrent-task-runner.ts";
-export { getRunContext, type RunContext, tags } from "./context.ts";
-export * from "./errors.ts";
-export { FileResultStore, type FileResultStoreOptions } from "./file-result-store.ts";
-export { type Flow, flow } from "./flow.ts";
-export type { FlowCallOptions, FlowOptions } from "./flow-options.ts";
-export { FlowRun } from "./flow-run.ts";
-export { type LoopFuture, TaskFuture, TaskFutureList } from "./future.ts";
-export { TaskFutureStream } from "./future-stream.ts";
-export type { FlowRunInfo, Hook, TaskRunInfo } from "./hooks.ts";
-export { isLimit, type Limit, type Limiter, type SlotRequest, type Slots } from "./limiter.ts";
-export { getRunLogger, type LogDestination, type Logger, logTo, setLogLevel } from "./logger.ts";
-export { Unmapped, unmapped } from "./map.ts";
-export { MemoryResultStore } from "./memory-result-store.ts";
-export type { OpenRun } from "./open-runs.ts";
-export { registerError, registerType } from "./registered-types.ts";
-export type { Claim, ResultStore, StoredResult } from "./result-store.ts";
+export { AllowFailure, allowFailure, Quote, quote } from "./definitions/annotations.ts";
+export { type Flow, flow } from "./definitions/flow.ts";
+export type { FlowCallOptions, FlowOptions } from "./definitions/flow-options.ts";
+export type { FlowRunInfo, Hook, TaskRunInfo } from "./definitions/hooks.ts";
+export { Unmapped, unmapped } from "./definitions/map.ts";
+export { type Task, task } from "./definitions/task.ts";
+export type { CacheKeyFn, RetryCondition } from "./definitions/task-definition.ts";
+export type { TaskCallOptions, TaskOptions } from "./definitions/task-options.ts";
+export type { ArgumentsOrFutures, OrFuture, Resolved } from "./definitions/types.ts";
+export { getRunContext, type RunContext, tags } from "./engine/context.ts";
+export { FlowRun } from "./engine/flow-run.ts";
+export type { OpenRun } from "./engine/open-runs.ts";
 export {
   type FlowRunStateEvent,
   observeRuns,
@@ -34,17 +27,39 @@ export {
   type RunObserver,
   type StateSummary,
   type TaskRunStateEvent,
-} from "./run-events.ts";
-export type { SessionServices } from "./run-services.ts";
-export { SequentialTaskRunner } from "./sequential-task-runner.ts";
+} from "./engine/run-events.ts";
+export type { SessionServices } from "./engine/run-services.ts";
+export type { CallPlace, CallSurvey, NestedRun, Step, WhyOpen } from "./engine/why-open.ts";
+export * from "./errors/errors.ts";
+export { type LoopFuture, TaskFuture, TaskFutureList } from "./futures/future.ts";
+export { TaskFutureStream } from "./futures/future-stream.ts";
+export {
+  Cancelled,
+  Completed,
+  Crashed,
+  Failed,
+  State,
+  type StateInit,
+  type StateType,
+} from "./futures/state.ts";
+export { asCompleted, type WaitOptions, type WaitResult, wait } from "./futures/waiting.ts";
+export { type ConcurrencyOptions, concurrency, rateLimit } from "./limits/concurrency.ts";
+export { isLimit, type Limit, type Limiter, type SlotRequest, type Slots } from "./limits/limiter.ts";
+export { getRunLogger, type LogDestination, type Logger, logTo, setLogLevel } from "./logger.ts";
+export { FileResultStore, type FileResultStoreOptions } from "./results/file-result-store.ts";
+export { MemoryResultStore } from "./results/memory-result-store.ts";
+export type { Claim, ResultStore, StoredResult } from "./results/result-store.ts";
+export { type StoredResultOptions, storedResult } from "./results/stored-result.ts";
+export { taskInputHash } from "./results/task-input-hash.ts";
+export { ConcurrentTaskRunner, type ConcurrentTaskRunnerOptions } from "./runners/concurrent-task-runner.ts";
+export { SequentialTaskRunner } from "./runners/sequential-task-runner.ts";
+export type {
+  Call,
+  Outcome,
+  RunnerSession,
+  SessionOwner,
+  TaskRunner,
+  UpstreamRun,
+} from "./runners/task-runner.ts";
 export { LOG_LEVELS, type LogLevel, readSettings, type Settings } from "./settings.ts";
-export { Cancelled, Completed, Crashed, Failed, State, type StateInit, type StateType } from "./state.ts";
-export { type StoredResultOptions, storedResult } from "./stored-result.ts";
-export { type Task, task } from "./task.ts";
-export type { CacheKeyFn, RetryCondition } from "./task-definition.ts";
-export { taskInputHash } from "./task-input-hash.ts";
-export type { TaskCallOptions, TaskOptions } from "./task-options.ts";
-export type { Call, Outcome, RunnerSession, SessionOwner, TaskRunner, UpstreamRun } from "./task-runner.ts";
-export type { ArgumentsOrFutures, OrFuture, Resolved } from "./types.ts";
-export { asCompleted, type WaitOptions, type WaitResult, wait } from "./waiting.ts";
-export type { CallPlace, CallSurvey, NestedRun, Step, WhyOpen } from "./why-open.ts";
+export { registerError, registerType } from "./values/registered-types.ts";

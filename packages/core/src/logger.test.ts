@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { keepLogs } from "../testing/logs.ts";
 import { runNode } from "../testing/run-node.ts";
-import { MissingContextError } from "./errors.ts";
-import { flow } from "./flow.ts";
+import { flow } from "./definitions/flow.ts";
+import { task } from "./definitions/task.ts";
+import { MissingContextError } from "./errors/errors.ts";
 import { getRunLogger, logLevel, processLogger, setLogLevel } from "./logger.ts";
-import { task } from "./task.ts";
 
 const logs = keepLogs();
 

@@ -1,6 +1,6 @@
 import pino, { type Logger } from "pino";
-import { activeContext, type RunContext } from "./context.ts";
-import { describe, MissingContextError } from "./errors.ts";
+import { activeContext, type RunContext } from "./engine/context.ts";
+import { describe, MissingContextError } from "./errors/errors.ts";
 import { type LogLevel, readSettings } from "./settings.ts";
 
 export type { Logger };

@@ -1,4 +1,4 @@
-import { InvalidOptionError } from "./errors.ts";
+import { InvalidOptionError } from "./errors/errors.ts";
 
 /** A shorter one is found by trying, from a message that somebody has read: 16 letters and digits are 95 bits. */
 const LEAST_CHARACTERS = 16;

@@ -1,7 +1,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { InvalidOptionError } from "./errors.ts";
+import { InvalidOptionError } from "./errors/errors.ts";
 import { LOG_LEVELS, readSettings } from "./settings.ts";
 
 test("an empty environment gives the defaults", () => {

@@ -1,6 +1,6 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { InvalidOptionError } from "./errors.ts";
+import { InvalidOptionError } from "./errors/errors.ts";
 import { asSecret } from "./secret.ts";
 
 /** Log levels of pino, from the most to the least talkative. */
