@@ -123,14 +123,14 @@ test("threads of the flow's process and of worker processes have the value", {
 }, async () => {
   // Only threads load this file.
   const { stdout, stderr } = await tune(
-    ...["packages/worker/src/thread-entry.ts:LOG_FLUSH_MS", "50", "100", "--only", "throughput"],
+    ...["packages/worker/src/in-thread/log-lines.ts:LOG_FLUSH_MS", "50", "100", "--only", "throughput"],
     ...["--system", "Millrace, embedded", "--system", "Millrace, Redis", "--measure", "chain"],
     ...["--quick", "--rounds", "1", "--json"],
   );
   const lines = stdout.trim().split("\n");
   expect(lines.map((line) => JSON.parse(line))).toEqual(
     ["Millrace, embedded", "Millrace, Redis"].map((system) => ({
-      file: "packages/worker/src/thread-entry.ts",
+      file: "packages/worker/src/in-thread/log-lines.ts",
       constant: "LOG_FLUSH_MS",
       inSource: "50",
       group: "throughput",
@@ -150,12 +150,12 @@ test.each([
   ["a file that is not there", "packages/worker/src/nothing.ts:FAREWELL_MS", /nothing\.js cannot be read/],
   [
     "a constant that is not there",
-    "packages/worker/src/worker-process-entry.ts:NOTHING",
+    "packages/worker/src/process/worker-process-entry.ts:NOTHING",
     /`const NOTHING = …;`/,
   ],
   [
     "a file that no process loaded",
-    "packages/worker/src/worker-process-entry.ts:FAREWELL_MS",
+    "packages/worker/src/process/worker-process-entry.ts:FAREWELL_MS",
     /no process of them did/,
   ],
 ])("%s is refused", { timeout: TIMEOUT_MS }, async (_, what, error) => {

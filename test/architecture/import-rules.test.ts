@@ -38,7 +38,7 @@ test("a house in order breaches nothing", () => {
       'import { flow } from "@millrace/core"; import { Queue } from "bullmq";',
     "packages/broker/src/redis/redis-connection.ts":
       'import { Redis } from "ioredis"; export type { Redis };',
-    "packages/worker/src/threads.ts": 'const { Piscina } = await import("piscina");',
+    "packages/worker/src/executors/threads.ts": 'const { Piscina } = await import("piscina");',
     "packages/runner-distributed/src/index.ts": 'import { Worker } from "@millrace/worker";',
     "packages/millrace/src/index.ts":
       'export * from "@millrace/runner-distributed"; export * from "@millrace/core";',
@@ -118,7 +118,7 @@ describe("foreign libraries", () => {
   test.each([
     ["bullmq", "packages/broker/src/redis/bullmq.ts"],
     ["ioredis", "packages/broker/src/redis/redis-connection.ts"],
-    ["piscina", "packages/worker/src/threads.ts"],
+    ["piscina", "packages/worker/src/executors/threads.ts"],
     ["msgpackr", "packages/core/src/values/packer.ts"],
     ["pino", "packages/core/src/logger.ts"],
   ])("%s is imported by %s alone", (library, allowed) => {

@@ -21,7 +21,7 @@ const PACKAGES = ["core", "broker", "worker", "runner-distributed", "millrace"];
 const LIBRARY_FILES: ReadonlyMap<string, string> = new Map([
   ["bullmq", "packages/broker/src/redis/bullmq.ts"],
   ["ioredis", "packages/broker/src/redis/redis-connection.ts"],
-  ["piscina", "packages/worker/src/threads.ts"],
+  ["piscina", "packages/worker/src/executors/threads.ts"],
   ["msgpackr", "packages/core/src/values/packer.ts"],
   ["pino", "packages/core/src/logger.ts"],
 ]);

@@ -1,6 +1,6 @@
 import { ModuleImportError, ModulePathError, TaskNotFoundError } from "@millrace/core";
 import { beforeEach, describe, expect, test } from "vitest";
-import { FIXTURES } from "../testing/batches.ts";
+import { FIXTURES } from "../../testing/batches.ts";
 import { ModuleLoader } from "./module-loader.ts";
 
 let loader: ModuleLoader;

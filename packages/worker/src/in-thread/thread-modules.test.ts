@@ -3,10 +3,10 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ModuleImportError, ModulePathError } from "@millrace/core";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../../test/support/leaks.ts";
-import { UserProject } from "../../../test/support/user-project.ts";
-import { batchOf, FIXTURES, run } from "../testing/batches.ts";
-import { ThreadExecutor } from "./thread-executor.ts";
+import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../../../test/support/leaks.ts";
+import { UserProject } from "../../../../test/support/user-project.ts";
+import { batchOf, FIXTURES, run } from "../../testing/batches.ts";
+import { ThreadExecutor } from "../executors/thread-executor.ts";
 
 let executor: ThreadExecutor;
 let resources: ResourceSnapshot;

@@ -3,7 +3,7 @@ import { decodeOutcome, decodeServiceAnswer, type Request } from "@millrace/brok
 import type { RunEventMap } from "@millrace/core";
 import { decode } from "@millrace/core/internal";
 import { expect, test } from "vitest";
-import { batchOf } from "../testing/batches.ts";
+import { batchOf } from "../../testing/batches.ts";
 import { encodedEvent } from "./remote-services.ts";
 import { RunningCall } from "./running-call.ts";
 

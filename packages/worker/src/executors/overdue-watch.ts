@@ -1,8 +1,8 @@
+import { KILL_GRACE_MS } from "../in-thread/thread-protocol.ts";
+import { monotonicMs, type ThreadState } from "../in-thread/thread-state.ts";
 import type { PendingCall } from "./pending-call.ts";
 import type { ThreadCalls } from "./thread-calls.ts";
 import type { ThreadPort } from "./thread-port.ts";
-import { KILL_GRACE_MS } from "./thread-protocol.ts";
-import { monotonicMs, type ThreadState } from "./thread-state.ts";
 
 export type Overdue = "timed-out" | "cancelled";
 

@@ -2,11 +2,11 @@ import { type Batch, MemoryBroker } from "@millrace/broker";
 import { ModulePathError } from "@millrace/core";
 import { decode } from "@millrace/core/internal";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../../test/support/leaks.ts";
-import { batchOf, FIXTURES } from "../testing/batches.ts";
-import { GatedExecutor } from "../testing/gated-executor.ts";
-import { TestRunner } from "../testing/test-runner.ts";
-import { InlineExecutor } from "./inline-executor.ts";
+import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../../../test/support/leaks.ts";
+import { batchOf, FIXTURES } from "../../testing/batches.ts";
+import { GatedExecutor } from "../../testing/gated-executor.ts";
+import { TestRunner } from "../../testing/test-runner.ts";
+import { InlineExecutor } from "../executors/inline-executor.ts";
 import { Worker } from "./worker.ts";
 
 /** Longer than any test: a stop that needs it waits in vain. */

@@ -1,5 +1,5 @@
+import type { ThreadState } from "../in-thread/thread-state.ts";
 import type { CallHolder, PendingCall } from "./pending-call.ts";
-import type { ThreadState } from "./thread-state.ts";
 
 /** The calls that a thread has: which have begun, as its shared memory says, and for how long they keep it busy. */
 export class ThreadCalls {

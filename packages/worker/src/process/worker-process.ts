@@ -1,6 +1,6 @@
 import type { BullMqBroker } from "@millrace/broker/bullmq";
 import { currentProjectRoot, enterWorkerMode, processLogger, setProjectRoot } from "@millrace/core/internal";
-import { ThreadExecutor } from "./thread-executor.ts";
+import { ThreadExecutor } from "../executors/thread-executor.ts";
 import { Worker } from "./worker.ts";
 
 /** What a worker process is started with. Plain data: a nanny sends it to the process that it starts. */

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { batchOf } from "../testing/batches.ts";
+import { batchOf } from "../../testing/batches.ts";
 import { openExecution, type PendingCall } from "./pending-call.ts";
 import { recoveryOf } from "./recovery.ts";
 

@@ -1,7 +1,7 @@
 import { Durations } from "@millrace/broker";
 import { describe, expect, test } from "vitest";
+import { CLAIMS } from "../in-thread/thread-state.ts";
 import { hasRoom, planChunk, type ThreadSituation } from "./thread-plan.ts";
-import { CLAIMS } from "./thread-state.ts";
 
 type Case = Partial<Omit<ThreadSituation, "expectedMs" | "hasDependents">> & {
   /** How many of the pending calls, from the first, have others wait for them. */

@@ -1,12 +1,12 @@
 import { type Batch, type CallAnswer, encodeBatch } from "@millrace/broker";
 import { decode } from "@millrace/core/internal";
+import type { FromThread, ThreadStart } from "../in-thread/thread-protocol.ts";
+import { ThreadState } from "../in-thread/thread-state.ts";
 import { type LeakHandlers, LeakWatch } from "./leak-watch.ts";
 import { type OnStuck, OverdueWatch } from "./overdue-watch.ts";
 import type { CallHolder, PendingCall } from "./pending-call.ts";
 import { ThreadCalls } from "./thread-calls.ts";
 import { ThreadPort } from "./thread-port.ts";
-import type { FromThread, ThreadStart } from "./thread-protocol.ts";
-import { ThreadState } from "./thread-state.ts";
 
 export interface SlotHandlers {
   /** It takes calls: it has started, or has passed over those that were taken back. */

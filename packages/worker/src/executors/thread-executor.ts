@@ -1,20 +1,20 @@
 import { type Batch, type CallAnswer, decodeReport, type FetchValue } from "@millrace/broker";
 import { RunTimeoutError, WorkerLostError } from "@millrace/core";
 import { currentProjectRoot, writeLogLine } from "@millrace/core/internal";
-import type { AmbientCluster } from "./ambient.ts";
+import { DEFAULT_CALLS_PER_THREAD, type Executor } from "../executor.ts";
+import type { AmbientCluster } from "../in-thread/ambient.ts";
+import { tsxOf } from "../in-thread/typescript-loader.ts";
+import { Signal } from "../signal.ts";
 import { CallDurations } from "./call-durations.ts";
 import { Executions } from "./executions.ts";
-import { DEFAULT_CALLS_PER_THREAD, type Executor } from "./executor.ts";
 import type { Overdue } from "./overdue-watch.ts";
 import { type Execution, type PendingCall, withoutStrays } from "./pending-call.ts";
 import { recoveryOf } from "./recovery.ts";
-import { Signal } from "./signal.ts";
 import { StartWatch } from "./start-watch.ts";
 import { StuckWatch } from "./stuck-watch.ts";
 import { ThreadFeed } from "./thread-feed.ts";
 import type { ThreadSlot } from "./thread-slot.ts";
 import { Threads } from "./threads.ts";
-import { tsxOf } from "./typescript-loader.ts";
 import { type ArrivalHandlers, fetchValues } from "./value-arrivals.ts";
 
 export interface ThreadExecutorOptions {

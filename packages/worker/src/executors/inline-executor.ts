@@ -1,13 +1,13 @@
 import type { Batch, CallAnswer, EncodedReport, FetchValue } from "@millrace/broker";
 import { currentProjectRoot } from "@millrace/core/internal";
-import { addCallFinder } from "./ambient.ts";
-import { CallRunner } from "./call-runner.ts";
-import { DEFAULT_CALLS_PER_THREAD, type Executor } from "./executor.ts";
+import { DEFAULT_CALLS_PER_THREAD, type Executor } from "../executor.ts";
+import { addCallFinder } from "../in-thread/ambient.ts";
+import { CallRunner } from "../in-thread/call-runner.ts";
+import { ModuleLoader } from "../in-thread/module-loader.ts";
+import { ThreadState } from "../in-thread/thread-state.ts";
+import { Signal } from "../signal.ts";
 import { fetchedBatch, hasReferences } from "./fetched-batch.ts";
-import { ModuleLoader } from "./module-loader.ts";
 import { lostOutcome, reportOf } from "./pending-call.ts";
-import { Signal } from "./signal.ts";
-import { ThreadState } from "./thread-state.ts";
 
 interface Execution {
   readonly batch: Batch;

@@ -2,9 +2,9 @@ import { type ChildProcess, fork } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { WorkerStartError } from "@millrace/core";
 import { decode, processLogger } from "@millrace/core/internal";
+import { processArguments } from "../in-thread/typescript-loader.ts";
 import { processDeathSentence } from "./death-sentence.ts";
 import type { FromWorkerProcess, ToWorkerProcess } from "./nanny-protocol.ts";
-import { processArguments } from "./typescript-loader.ts";
 import type { WorkerProcessOptions } from "./worker-process.ts";
 
 export interface NannyOptions {
@@ -15,7 +15,7 @@ export interface NannyOptions {
   readonly onDeath: (workerId: string, reason: string) => void;
 }
 
-const ENTRY = new URL("../dist/worker-process-entry.js", import.meta.url);
+const ENTRY = new URL("../../dist/process/worker-process-entry.js", import.meta.url);
 
 /**
  * Starts a process that loads what a worker needs, and waits for its options from a nanny. It ends with this process, or

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import type { Batch, Broker, Delivery, WorkerLink } from "@millrace/broker";
+import type { Executor } from "../executor.ts";
+import { reportOf, unstartedOutcome } from "../executors/pending-call.ts";
 import { AloneTurn } from "./alone-turn.ts";
-import type { Executor } from "./executor.ts";
-import { reportOf, unstartedOutcome } from "./pending-call.ts";
 
 export interface WorkerOptions {
   /** May be on its way: the executor starts meanwhile. */

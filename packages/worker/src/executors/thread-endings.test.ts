@@ -1,8 +1,8 @@
 import { RunTimeoutError, WorkerLostError } from "@millrace/core";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../../test/support/leaks.ts";
-import { batchOf, type CallOf, Execution, FIXTURES, limited } from "../testing/batches.ts";
-import { FileGate } from "../testing/file-gate.ts";
+import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../../../test/support/leaks.ts";
+import { batchOf, type CallOf, Execution, FIXTURES, limited } from "../../testing/batches.ts";
+import { FileGate } from "../../testing/file-gate.ts";
 import { ThreadExecutor } from "./thread-executor.ts";
 
 let executor: ThreadExecutor;

@@ -6,18 +6,18 @@ import { BullMqBroker } from "@millrace/broker/bullmq";
 import { BrokerUnavailableError, logTo, ModuleImportError, WorkerStartError } from "@millrace/core";
 import { decode } from "@millrace/core/internal";
 import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
-import { findFreePort } from "../../../test/support/find-redis.ts";
+import { findFreePort } from "../../../../test/support/find-redis.ts";
 import {
   expectReleased,
   findLeftKeys,
   type ResourceSnapshot,
   snapshotResources,
-} from "../../../test/support/leaks.ts";
-import { uniqueNamespace } from "../../../test/support/namespace.ts";
-import { until } from "../../../test/support/until.ts";
-import { batchOf, FIXTURES } from "../testing/batches.ts";
-import { FileGate } from "../testing/file-gate.ts";
-import { TestRunner } from "../testing/test-runner.ts";
+} from "../../../../test/support/leaks.ts";
+import { uniqueNamespace } from "../../../../test/support/namespace.ts";
+import { until } from "../../../../test/support/until.ts";
+import { batchOf, FIXTURES } from "../../testing/batches.ts";
+import { FileGate } from "../../testing/file-gate.ts";
+import { TestRunner } from "../../testing/test-runner.ts";
 import { Nanny, type NannyOptions } from "./nanny.ts";
 
 let resources: ResourceSnapshot;
@@ -192,7 +192,7 @@ test("a worker process ends by itself when the process of its nanny is killed", 
     await nanny.start();
     console.log(nanny.pid);
   `;
-  const built = new URL("../dist/index.js", import.meta.url).href;
+  const built = new URL("../../dist/index.js", import.meta.url).href;
   const parent = spawn(
     process.execPath,
     ["--input-type=module", "--eval", script, built, JSON.stringify(workerOptions())],

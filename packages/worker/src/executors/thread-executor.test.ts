@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { batchOf, type CallOf, Execution, FIXTURES, run } from "../testing/batches.ts";
-import { executorContract } from "../testing/executor.contract.ts";
-import { FileGate } from "../testing/file-gate.ts";
+import { batchOf, type CallOf, Execution, FIXTURES, run } from "../../testing/batches.ts";
+import { executorContract } from "../../testing/executor.contract.ts";
+import { FileGate } from "../../testing/file-gate.ts";
 import { ThreadExecutor } from "./thread-executor.ts";
 
 executorContract("ThreadExecutor", (options) => new ThreadExecutor({ threads: 2, ...options }));

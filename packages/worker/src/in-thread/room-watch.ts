@@ -1,9 +1,9 @@
 import type { TaskDefinition } from "@millrace/core/internal";
+import { Signal } from "../signal.ts";
 import { IdleWatch } from "./idle-watch.ts";
 import type { Outbox } from "./outbox.ts";
 import type { RunningCall } from "./running-call.ts";
 import type { RunningCalls } from "./running-calls.ts";
-import { Signal } from "./signal.ts";
 import { WaitingTasks } from "./waiting-tasks.ts";
 
 /** Tells when a call that awaits something leaves room for another beside it. */

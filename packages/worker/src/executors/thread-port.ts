@@ -1,6 +1,6 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from "node:worker_threads";
-import type { FromThread, ToThread } from "./thread-protocol.ts";
-import type { ThreadState } from "./thread-state.ts";
+import type { FromThread, ToThread } from "../in-thread/thread-protocol.ts";
+import type { ThreadState } from "../in-thread/thread-state.ts";
 
 /** What is said to a thread, what it says, and whether it hears. */
 export class ThreadPort {

@@ -2,9 +2,9 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { WorkerLostError } from "@millrace/core";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../../test/support/leaks.ts";
-import { batchOf, type CallOf, type Ended, Execution, FIXTURES } from "../testing/batches.ts";
-import { FileGate } from "../testing/file-gate.ts";
+import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../../../test/support/leaks.ts";
+import { batchOf, type CallOf, type Ended, Execution, FIXTURES } from "../../testing/batches.ts";
+import { FileGate } from "../../testing/file-gate.ts";
 import { ThreadExecutor } from "./thread-executor.ts";
 
 let executor: ThreadExecutor;
@@ -162,7 +162,7 @@ test("closing while threads still start harms nobody, whenever", async () => {
     }
     console.log("unharmed");
   `;
-  const built = new URL("../dist/index.js", import.meta.url).href;
+  const built = new URL("../../dist/index.js", import.meta.url).href;
   const { stdout } = await promisify(execFile)(process.execPath, [
     "--input-type=module",
     "--eval",

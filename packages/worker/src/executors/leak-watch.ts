@@ -1,5 +1,5 @@
+import { KILL_GRACE_MS } from "../in-thread/thread-protocol.ts";
 import type { ThreadPort } from "./thread-port.ts";
-import { KILL_GRACE_MS } from "./thread-protocol.ts";
 
 export interface LeakHandlers {
   /** A function of a call that has ended goes on: the thread is to get no more calls, and to go when it has none. */

@@ -1,15 +1,15 @@
 import { fileURLToPath } from "node:url";
 import { WorkerStartError } from "@millrace/core";
 import type { Piscina } from "piscina";
-import { deathSentence } from "./death-sentence.ts";
+import type { ThreadStart } from "../in-thread/thread-protocol.ts";
+import { threadArguments } from "../in-thread/typescript-loader.ts";
+import { deathSentence } from "../process/death-sentence.ts";
 import type { Overdue } from "./overdue-watch.ts";
 import type { PendingCall } from "./pending-call.ts";
-import type { ThreadStart } from "./thread-protocol.ts";
 import { ThreadSlot } from "./thread-slot.ts";
-import { threadArguments } from "./typescript-loader.ts";
 
 /** `src` and `dist` are side by side: threads run the built file in both, since a thread cannot load our TypeScript. */
-const THREAD_ENTRY = fileURLToPath(new URL("../dist/thread-bootstrap.cjs", import.meta.url));
+const THREAD_ENTRY = fileURLToPath(new URL("../../dist/in-thread/thread-bootstrap.cjs", import.meta.url));
 
 export interface ThreadsHandlers {
   /** A thread has begun to take calls, or is to take no more. */

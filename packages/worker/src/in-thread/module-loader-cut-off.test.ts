@@ -1,6 +1,6 @@
 import { enterWorkerMode } from "@millrace/core/internal";
 import { expect, test } from "vitest";
-import { FIXTURES } from "../testing/batches.ts";
+import { FIXTURES } from "../../testing/batches.ts";
 import { ModuleLoader } from "./module-loader.ts";
 
 // In a file of its own: worker mode, and the first call that it ignores, last as long as the process.
