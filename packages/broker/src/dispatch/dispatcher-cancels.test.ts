@@ -45,14 +45,15 @@ describe("a call that waits in the backlog", () => {
 
   test("is one of 100,000 that are cancelled, in whatever order, in no time", async () => {
     const calls = submitMany(100_000);
-    const startedAt = performance.now();
+    const before = process.cpuUsage();
     for (const [index, call] of calls.entries()) {
       dispatcher.cancel(calls[(index * 7919) % calls.length]!);
       if (index % 1000 === 0) await call.settled.constructor; // A turn of the microtask queue.
     }
     await Promise.all(calls.map(({ settled }) => settled));
-    // A search per call takes minutes.
-    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    // A search per call takes minutes. Of the processor, since the machine may have others to serve.
+    const { user, system } = process.cpuUsage(before);
+    expect((user + system) / 1000).toBeLessThan(5_000);
     broker.hasWorkers(1, 8);
     submitMany(1);
     expect((await broker.sends(1)).calls.map(({ sequence }) => sequence)).toEqual([100_000]);
