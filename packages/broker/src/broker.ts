@@ -1,4 +1,4 @@
-import type { BatchPlaces } from "./status/batch-places.ts";
+import type { BatchPlaces } from "./batch-place.ts";
 import type { ValueStore } from "./values/value-store.ts";
 import type { Batch } from "./wire/batch.ts";
 import type { ValueReference } from "./wire/call-values.ts";

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { Queue } from "@millrace/core/internal";
+import type { BatchPlace, BatchPlaces } from "./batch-place.ts";
 import type {
   Broker,
   Capacity,
@@ -11,7 +12,6 @@ import type {
   WorkerInfo,
   WorkerLink,
 } from "./broker.ts";
-import type { BatchPlace, BatchPlaces } from "./status/batch-places.ts";
 import type { Batch } from "./wire/batch.ts";
 import type { EncodedReport } from "./wire/report.ts";
 import type { CallAnswer } from "./wire/worker-messages.ts";

@@ -1,6 +1,6 @@
 import { encode } from "@millrace/core/internal";
+import type { BatchPlaces } from "../src/batch-place.ts";
 import type { Broker, RunnerHandlers, RunnerLink, WorkerLink } from "../src/broker.ts";
-import type { BatchPlaces } from "../src/status/batch-places.ts";
 import type { Batch } from "../src/wire/batch.ts";
 import type { CallOutcome, GivenValue, OutcomeKind, Report } from "../src/wire/report.ts";
 import { encodeRequest, type Request } from "../src/wire/requests.ts";

@@ -1,6 +1,6 @@
 import type { Call, CallPlace, CallSurvey, NestedRun } from "@millrace/core";
+import type { BatchPlaces } from "../batch-place.ts";
 import type { Capacity, RunnerLink } from "../broker.ts";
-import type { BatchPlaces } from "../status/batch-places.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { type Entry, LocalEntry } from "./entries.ts";
 import type { NestedEntry } from "./nested-entry.ts";

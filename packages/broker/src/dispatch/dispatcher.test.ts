@@ -62,7 +62,7 @@ describe("calls", () => {
     expect(batch.calls).toHaveLength(3);
     expect(batch.tasks).toEqual([
       {
-        module: expect.stringMatching(/packages\/broker\/src\/dispatcher\.test\.ts$/),
+        module: expect.stringMatching(/packages\/broker\/src\/dispatch\/dispatcher\.test\.ts$/),
         entry: undefined,
         name: "work",
         timeoutSeconds: 0,

@@ -1,6 +1,6 @@
 import type { Capacity, LostBatch } from "../broker.ts";
 import { HEARTBEAT_TTL_MS, SWEEP_MS } from "../intervals.ts";
-import { readBatch } from "../status/batch-places.ts";
+import { readBatch } from "./batch-places.ts";
 import { queueTypes } from "./bullmq.ts";
 import type { DeathNotes } from "./death-notes.ts";
 import type { Keys } from "./keys.ts";

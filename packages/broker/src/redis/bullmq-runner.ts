@@ -1,12 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { DecodeError, SignatureError } from "@millrace/core";
+import type { BatchPlace, BatchPlaces } from "../batch-place.ts";
 import type { LiveQueue, LostBatch, RunnerHandlers, RunnerLink, RunnerOwner, WorkerHelp } from "../broker.ts";
 import { LEAVE_MS, STREAM_RENEWAL_MS } from "../intervals.ts";
-import { type BatchPlace, type BatchPlaces, findBatches } from "../status/batch-places.ts";
 import { findLiveQueues } from "../status/live-queues.ts";
 import { type Batch, encodeBatch } from "../wire/batch.ts";
 import { decodeReport } from "../wire/report.ts";
 import type { CallAnswer } from "../wire/worker-messages.ts";
+import { findBatches } from "./batch-places.ts";
 import { BatchWatch } from "./batch-watch.ts";
 import { type BatchQueue, checkQueue, openQueue } from "./bullmq.ts";
 import type { DeathNotes } from "./death-notes.ts";

@@ -1,30 +1,8 @@
-import type { Keys } from "../redis/keys.ts";
-import { doneWithin, type Redis } from "../redis/redis-connection.ts";
-import type { WorkerRecord, WorkerRegistry } from "../redis/worker-registry.ts";
-import { isWrongType, readText } from "../redis/wrong-type.ts";
-
-/** Where a batch is that was sent. Times are milliseconds since the epoch. */
-export type BatchPlace =
-  /** On its way into the queue. */
-  | { readonly type: "sent" }
-  /** In the queue: no worker has taken it. */
-  | { readonly type: "waiting" }
-  | {
-      readonly type: "held";
-      readonly workerId: string;
-      /** What is known of the worker; undefined when it gives no sign of life. */
-      readonly worker: Pick<WorkerRecord, "host" | "pid"> | undefined;
-      readonly since: number | undefined;
-    }
-  /** Its holder is found dead, or has finished it: it will be told of. */
-  | { readonly type: "returning" };
-
-/** A look of a broker at a runner's batches. */
-export type BatchPlaces =
-  /** One without a place is nowhere, and nobody will tell of it. */
-  | { readonly places: ReadonlyMap<string, BatchPlace> }
-  /** Redis does not answer, since then. */
-  | { readonly awaySince: number };
+import type { BatchPlace } from "../batch-place.ts";
+import type { Keys } from "./keys.ts";
+import { doneWithin, type Redis } from "./redis-connection.ts";
+import type { WorkerRegistry } from "./worker-registry.ts";
+import { isWrongType, readText } from "./wrong-type.ts";
 
 /** What Redis says of a batch. What somebody else has put in place of its lease, or of itself, is neither. */
 export async function readBatch(redis: Redis, keys: Keys, queue: string, batchId: string) {
