@@ -1,4 +1,5 @@
-import { decode } from "@millrace/core/internal";
+import { encodeOutcome } from "@millrace/broker";
+import { decode, encode } from "@millrace/core/internal";
 import { describe, expect, test } from "vitest";
 import { batchOf, type CallOf, Execution, run } from "./batches.ts";
 import type { ExecutorHarness } from "./executor-endings.contract.ts";
@@ -48,6 +49,16 @@ export function describeNesting({ executor, gate }: ExecutorHarness): void {
       const [asked, cancel] = execution.requests;
       expect([cancel!.id, cancel!.request]).toEqual([0, { type: "cancel", id: asked!.id }]);
       execution.answer(asked!, "too late");
+      expect(await execution.kinds).toEqual(["cancelled"]);
+    });
+
+    test("makes none again that it has cancelled, when a value of it was lost meanwhile", async () => {
+      const execution = execute(["nest", 1]);
+      await execution.until(() => execution.requests.length === 1);
+      execution.cancel(0);
+      await execution.until(() => execution.requests.length === 2);
+      const lost = encodeOutcome({ kind: "value-lost", payload: encode(new Error("lost")) });
+      execution.answerRaw(execution.requests[0]!, lost.body);
       expect(await execution.kinds).toEqual(["cancelled"]);
     });
 

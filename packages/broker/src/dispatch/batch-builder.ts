@@ -98,13 +98,8 @@ export class BatchBuilder {
     const reference = tasks[call.task] as TaskReference;
     const context = this.#contexts.push(contexts[call.context] as CallContext) - 1;
     const task = this.#tasks.get(reference) ?? this.#addTask(reference, reference);
-    const inputs = call.inputs.map((input) =>
-      input instanceof Uint8Array ? this.#place(input, input, user, false) : passed(input, user),
-    );
-    const args =
-      call.argsReference === undefined
-        ? this.#place(call.args, call.args, user, false)
-        : passed(call.argsReference, user);
+    const inputs = call.inputs.map((input) => this.#passed(input, user));
+    const args = this.#passed(call.argsReference ?? call.args, user);
     const placed = args instanceof Uint8Array ? { args } : { args: NO_BYTES, argsReference: args };
     this.#push({ ...call, ...placed, inputs, sequence, task, context });
   }
@@ -152,12 +147,24 @@ export class BatchBuilder {
     if (sequence !== undefined) return sequence;
     const raw = input.run.rawInput();
     const forwarded = raw instanceof DistantValue ? this.#values?.forward(raw, user) : undefined;
-    if (forwarded instanceof KeptValue && forwarded.users === 1) this.#valueBytes += forwarded.sizeBytes;
-    if (forwarded !== undefined) return forwarded;
+    if (forwarded !== undefined) return this.#counted(forwarded);
     const encoded = raw instanceof DistantValue ? raw.encoded : raw;
     return encoded instanceof EncodedValue
       ? this.#place(encoded, encoded.bytes, user, true)
       : this.#place(input.run, encode(encoded, `result of ${input.taskRunId}`), user, true);
+  }
+
+  /** What a producer needs, or a running call gives, knows where it is kept by now. */
+  #passed<Input extends CallInput>(input: Input, user: ValueUser): Input | CallValue {
+    if (input instanceof Uint8Array) return this.#counted(this.#place(input, input, user, false));
+    if (!(input instanceof KeptValue)) return input;
+    input.values.need(input, user);
+    return this.#counted(input);
+  }
+
+  #counted<Placed>(value: Placed): Placed {
+    if (value instanceof KeptValue && value.users === 1) this.#valueBytes += value.sizeBytes;
+    return value;
   }
 
   #addTask(key: TaskDefinition | TaskReference, reference: TaskReference): number {
@@ -186,12 +193,6 @@ export class BatchBuilder {
     }
     return this.#contexts.length - 1;
   }
-}
-
-/** What a producer needs, or a running call gives, knows where it is kept by now. */
-function passed<Input extends CallInput>(input: Input, user: ValueUser): Input {
-  if (input instanceof KeptValue) input.values.need(input, user);
-  return input;
 }
 
 const NONE: readonly never[] = [];

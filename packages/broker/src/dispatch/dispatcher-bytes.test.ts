@@ -3,8 +3,9 @@ import { EncodedValue, encode, type TaskDefinition, WholeInput } from "@millrace
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { TestCall, taskOf } from "../../testing/calls.ts";
 import { ScriptedBroker } from "../../testing/scripted-broker.ts";
+import { givenReference } from "../values/given-values.ts";
 import { encodeBatch } from "../wire/batch.ts";
-import { INLINE_LIMIT_BYTES } from "../wire/call-values.ts";
+import { INLINE_LIMIT_BYTES, NOTHING } from "../wire/call-values.ts";
 import { BatchBuilder } from "./batch-builder.ts";
 import { MOST_BATCH_BYTES } from "./batch-plan.ts";
 import { Dispatcher } from "./dispatcher.ts";
@@ -97,6 +98,27 @@ describe("calls with large values of their own", () => {
       await broker.sends(batch + 6);
     }
     expect(sent().flat()).toEqual(calls.map(({ number }) => number));
+  });
+
+  test("do so as well when a running call has made them", async () => {
+    submit();
+    const parent = await broker.sends(2);
+    const [running] = parent.calls;
+    const asks = (id: number, sizeBytes: number) => {
+      const call = { ...running!, args: NOTHING, argsReference: givenReference(`${id}`, sizeBytes) };
+      const batch = { ...parent, calls: [call] };
+      const request = { type: "submit", crashRetries: 0, priority: 0, queue: "", batch } as const;
+      const kept = { runnerId: "runner", id: `kept ${id}`, sizeBytes };
+      broker.asks(parent, running!.sequence, id, request, [{ id: `${id}`, value: kept }]);
+    };
+    asks(1, 100_000);
+    broker.returns(await broker.sends(3), 1, 0.001); // Known to be short, as above.
+    broker.hasWorkers(0);
+    for (let id = 2; id <= 31; id++) asks(id, 20_000_000);
+    broker.hasWorkers(1, 2);
+    await broker.sends(4);
+    await new Promise(setImmediate); // Whatever else would leave has left.
+    expect(sent().map(({ length }) => length)).toEqual([1, 1, 4, 4, 4, 4]);
   });
 
   test("that share one go as others do", async () => {

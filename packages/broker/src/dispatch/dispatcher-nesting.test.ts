@@ -29,7 +29,7 @@ function submit(...args: unknown[]): TestCall {
 }
 
 /** A call that a call makes: the `number`th of its scope. */
-function nested(number = 0, crashRetries = 1): Request {
+function nested(number = 0, crashRetries = 1): Request & { readonly type: "submit" } {
   const sample = sampleBatch("nested");
   return {
     type: "submit",
@@ -144,6 +144,28 @@ describe("a call that a running call makes", () => {
     expect(await broker.cancels(1)).toEqual({ batchId: child.id, sequences: [sequenceOf(child)] });
     broker.reports(child, [outcome(sequenceOf(child), "cancelled", null)]);
     expect(decodeOutcome(await broker.answered(2)).kind).toBe("cancelled");
+  });
+
+  test("for a queue that cannot be reached is answered once, also when it is cancelled before that is known", async () => {
+    let reject!: (error: Error) => void;
+    const lane = new Promise<Dispatcher>((_, no) => {
+      reject = no;
+    });
+    await dispatcher.close();
+    dispatcher = await Dispatcher.start(broker, { noWorkersTimeoutSeconds: 60, laneOf: () => lane });
+    broker.hasWorkers(1, 1);
+    submit();
+    const parent = await broker.sends(1);
+    for (const id of [1, 2]) broker.asks(parent, sequenceOf(parent), id, { ...nested(id), queue: "gpu" });
+    broker.asks(parent, sequenceOf(parent), 0, { type: "cancel", id: 1 });
+    await broker.answered(1);
+    reject(new Error("It is away."));
+    await broker.answered(2);
+    await new Promise(setImmediate); // Whatever else would be answered has been.
+    expect(broker.answers.map(({ answer }) => [answer.id, decodeOutcome(answer).kind])).toEqual([
+      [1, "cancelled"],
+      [2, "crashed"],
+    ]);
   });
 
   test.each<[string, (parent: Batch) => void]>([

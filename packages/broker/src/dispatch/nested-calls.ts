@@ -133,7 +133,7 @@ export class NestedCalls {
     else
       this.#laneOf(request.queue).then(
         (lane) => lane.adopt(call),
-        (error: Error) => call.settle({ type: "crashed", error }),
+        (error: Error) => call.isSettled || call.settle({ type: "crashed", error }), // It may be cancelled by now.
       );
   }
 

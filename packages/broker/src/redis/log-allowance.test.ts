@@ -81,6 +81,19 @@ test("those that Redis has not taken, as while it is away, count as well: they d
   expect(admitted).toBeLessThanOrEqual(MOST_LOG_BYTES);
 });
 
+test("short ones to many runners take no memory in the worker once they are sent", () => {
+  const before = process.memoryUsage().heapUsed;
+  const all = Array.from({ length: 100 }, () => new LogAllowance(redis, replies));
+  for (const logs of all) {
+    for (let bytes = 0; bytes < MOST_LOG_BYTES / 4; bytes += 150) {
+      logs.sending(150);
+      logs.sent(150, "1-1");
+    }
+  }
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(30_000_000); // Each report counted by itself took 160 MB.
+  expect(all.every((logs) => logs.admit(LINE, false) === LINE)).toBe(true);
+});
+
 test("to a runner that reads, none is dropped, however many", async () => {
   const reports: Report[] = [];
   const reader = await StreamReader.open({

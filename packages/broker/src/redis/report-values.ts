@@ -33,10 +33,11 @@ export class ReportValues {
     this.#options = options;
   }
 
-  async keep(report: Report): Promise<KeptReport> {
+  /** @param mostPartBytes what one request may have in the message, with what it gives */
+  async keep(report: Report, mostPartBytes = MOST_PART_BYTES): Promise<KeptReport> {
     const [outcomes, requests] = await Promise.all([
       Promise.all(report.outcomes.map((outcome) => this.#keptOutcome(outcome))),
-      Promise.all(report.requests.map((request) => this.#keptRequest(request))),
+      Promise.all(report.requests.map((request) => this.#keptRequest(request, mostPartBytes))),
     ]);
     const given = requests.flatMap((request) => request.given.map(({ value }) => value));
     const kept = [...outcomes.map(({ reference }) => reference), ...given].filter(isReference);
@@ -62,19 +63,23 @@ export class ReportValues {
     }
   }
 
-  async #keptRequest(request: CallRequest): Promise<CallRequest> {
+  /** What it gives beyond that has no way, which the flow's process sees by what refers to it. */
+  async #keptRequest(request: CallRequest, mostPartBytes: number): Promise<CallRequest> {
     if (request.given.length === 0) return request;
-    const given = await Promise.all(request.given.map((one) => this.#keptGiven(one)));
-    return { ...request, given: given.filter((one) => one !== undefined) };
+    let partBytes = request.body.length;
+    const given: GivenValue[] = [];
+    for (const one of await Promise.all(request.given.map((each) => this.#keptGiven(each)))) {
+      const bytes = isReference(one.value) ? 0 : one.value.length;
+      if (bytes > this.#options.store.mostBytes || partBytes + bytes > mostPartBytes) continue;
+      partBytes += bytes;
+      given.push(one);
+    }
+    return { ...request, given };
   }
 
-  /** Undefined: there is no way for it, which the flow's process sees by what refers to it. */
-  async #keptGiven({ id, value }: GivenValue): Promise<GivenValue | undefined> {
-    if (isReference(value)) return { id, value };
-    if (value.length > this.#options.store.mostBytes) return undefined;
-    const reference = await this.#keep(value);
-    if (reference !== undefined) return { id, value: reference };
-    return value.length > MOST_PART_BYTES ? undefined : { id, value };
+  async #keptGiven({ id, value }: GivenValue): Promise<GivenValue> {
+    if (isReference(value) || value.length > this.#options.store.mostBytes) return { id, value };
+    return { id, value: (await this.#keep(value)) ?? value };
   }
 
   async #keep(bytes: Uint8Array): Promise<ValueReference | undefined> {

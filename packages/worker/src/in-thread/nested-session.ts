@@ -9,6 +9,7 @@ import type { Answered, RunningCall } from "./running-call.ts";
  */
 export class NestedSession implements RunnerSession {
   readonly #parent: RunningCall;
+  readonly #cancelled = new WeakSet<Call>();
 
   constructor(parent: RunningCall) {
     this.#parent = parent;
@@ -40,6 +41,7 @@ export class NestedSession implements RunnerSession {
     const id = this.#parent.ask(request, (answer) => {
       const outcome = readOutcome(answer);
       if (outcome instanceof Error) call.settle({ type: "crashed", error: outcome });
+      else if (outcome.kind === "value-lost" && this.#cancelled.has(call)) call.settle({ type: "cancelled" });
       else if (outcome.kind === "value-lost" && losses < MOST_LOSSES) {
         values.lose(batch);
         this.#submit(call, losses + 1); // It is made again; nobody has seen it.
@@ -54,6 +56,7 @@ export class NestedSession implements RunnerSession {
   }
 
   cancel(call: Call): boolean {
+    this.#cancelled.add(call);
     if (typeof call.ticket === "number") this.#parent.tell({ type: "cancel", id: call.ticket });
     return true;
   }

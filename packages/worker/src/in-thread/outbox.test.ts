@@ -27,6 +27,15 @@ test.each<[string, (outbox: Outbox, n: number) => void, (report: Report) => read
     (outbox, n) => outbox.ask("batch", { sequence: 0, id: n, body: PART, given: [] }),
     ({ requests }) => requests.map(({ id }) => id),
   ],
+  [
+    "values that it gives to them, should they have to travel in the message",
+    (outbox, n) =>
+      outbox.ask("batch", {
+        ...{ sequence: 0, id: n, body: new Uint8Array() },
+        given: [{ id: `${n}`, value: PART }],
+      }),
+    ({ requests }) => requests.map(({ id }) => id),
+  ],
 ])("%s are in several reports, in their order, of a batch's size at most", (_, add, numbersOf) => {
   const { outbox, sent } = open();
   const numbers = Array.from({ length: PARTS }, (_, n) => n);

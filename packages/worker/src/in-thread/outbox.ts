@@ -2,6 +2,7 @@ import {
   type CallRequest,
   type EncodedReport,
   encodeReport,
+  isReference,
   MOST_BATCH_BYTES,
   type RawOutcome,
   type Report,
@@ -50,7 +51,7 @@ export class Outbox {
 
   ended(batchId: string, sequence: number, { kind, payload }: RawOutcome, durationMicros: number): void {
     this.turnTo(batchId);
-    this.#makeRoomFor(payload);
+    this.#makeRoomFor(payload.length);
     this.#outcomes.push({ sequence, kind, durationMicros, payload });
   }
 
@@ -58,7 +59,9 @@ export class Outbox {
   ask(batchId: string, request: CallRequest): void {
     this.turnTo(batchId);
     this.flushSoon();
-    this.#makeRoomFor(request.body);
+    let sizeBytes = request.body.length;
+    for (const { value } of request.given) sizeBytes += isReference(value) ? 0 : value.length;
+    this.#makeRoomFor(sizeBytes);
     this.#requests.push(request);
   }
 
@@ -75,9 +78,9 @@ export class Outbox {
     setImmediate(this.#plannedFlush);
   }
 
-  #makeRoomFor(part: Uint8Array): void {
-    if (this.#sizeBytes > 0 && this.#sizeBytes + part.length > MOST_BATCH_BYTES) this.flush();
-    this.#sizeBytes += part.length;
+  #makeRoomFor(partBytes: number): void {
+    if (this.#sizeBytes > 0 && this.#sizeBytes + partBytes > MOST_BATCH_BYTES) this.flush();
+    this.#sizeBytes += partBytes;
   }
 
   readonly #plannedFlush = () => {
