@@ -188,6 +188,16 @@ describe("on a Redis cluster of two worker processes", () => {
     await expectAllFreed();
   });
 
+  test("what a task's calls have returned is freed when the task has it no more, though it goes on", async () => {
+    await using gate = await Gate.make();
+    const run = inFlow(() => tasks.nestDropped(2 * MB, gate.directory)).start();
+    await gate.waitFor("the task has seen them", (starts) => starts.length === 1);
+    await until("all are freed", async () => (await keptValues()) === 0);
+    await gate.open();
+    expect(await run.result()).toEqual([2 * MB, 2 * MB, 2 * MB]);
+    await expectAllFreed();
+  });
+
   test("a large argument of a task's call goes past the flow's process, too, and is freed with the call", async () => {
     const [receivedBefore, readBefore] = [await received(), bytesReadHere()];
     await inFlow(async () => {

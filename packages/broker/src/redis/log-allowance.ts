@@ -1,8 +1,8 @@
 import type { Redis } from "./redis-connection.ts";
 
 /**
- * So many bytes of log lines of one worker may wait for one runner. A flow's process reads nothing while it computes, and a task that does
- * nothing but log writes some 20 MB a second: a minute of it would fill most a Redis. This is what a healthy reader takes in half a second.
+ * So many bytes of log lines of one worker may wait for one runner. A flow's process reads nothing while it computes, and tasks that do
+ * nothing but log would fill any Redis meanwhile. It is what 64 full reports have: see LOG_FLUSH_CHARACTERS of the worker.
  */
 export const MOST_LOG_BYTES = 16 * 1024 * 1024;
 

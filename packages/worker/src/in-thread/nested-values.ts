@@ -19,12 +19,14 @@ export class NestedValues implements PlacesValues {
   /** Those that are to go up again when they are given again. */
   readonly #lost = new Set<string>();
   readonly #onUnneeded: (id: string) => void;
+  readonly #collected: FinalizationRegistry<string>;
   #outgoing: GivenValue[] = [];
   #count = 0;
 
   /** @param onUnneeded hears which value is given to no further call */
   constructor(onUnneeded: (id: string) => void) {
     this.#onUnneeded = onUnneeded;
+    this.#collected = new FinalizationRegistry(onUnneeded);
   }
 
   place(owner: object, bytes: Uint8Array): CallValue {
@@ -41,9 +43,14 @@ export class NestedValues implements PlacesValues {
   /** What comes from a call of this call is here as bytes. */
   forward(): undefined {}
 
-  /** A call of this call, which this request submitted, has returned the value: it is kept already. */
+  /**
+   * A call of this call, which this request submitted, has returned the value: it is kept already, until nobody here has it any
+   * more. A call that makes ten thousand of them would else have all in Redis until it ends.
+   */
   returned(value: EncodedValue, request: number): void {
-    this.#byOwner.set(value, givenReference(resultId(request), value.bytes.length));
+    const reference = givenReference(resultId(request), value.bytes.length);
+    this.#byOwner.set(value, reference);
+    this.#collected.register(value, reference.id);
   }
 
   /** Those that have not gone up yet. */
