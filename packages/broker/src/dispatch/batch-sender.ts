@@ -19,7 +19,10 @@ export interface BatchSenderOptions {
   readonly onNoWorkers: () => void;
 }
 
-/** Calls taken in one turn of the event loop before a first batch leaves: the cluster works while a long loop submits. */
+/**
+ * Calls taken in one turn of the event loop before a first batch leaves: the cluster works while a long loop submits. No-op tasks
+ * through Redis are 95,000 a second with 100, 97,000 with 1,000, 94,000 with 10,000 (bench: throughput).
+ */
 const SUBMITS_PER_FLUSH = 1000;
 
 /** Sends the calls that wait in batches, as long as the window has room. */
