@@ -2,7 +2,8 @@ import type { Batch, CallAnswer, EncodedReport, FetchValue } from "@millrace/bro
 
 /**
  * How many calls a thread may have under way at once while its event loop is idle. Enough for a connection pool or two;
- * few enough that a thread which dies takes little with it.
+ * few enough that a thread which dies takes little with it. 100 tasks that each await 100 ms, on 2 threads, take 0.55 s with 10,
+ * 0.23 s with 50 and 0.22 s with 100 (bench: balance).
  */
 export const DEFAULT_CALLS_PER_THREAD = 100;
 

@@ -31,7 +31,8 @@ export interface HandBackSituation {
 
 /**
  * A batch is made to take some milliseconds, a way through the broker takes 1 to 4. One that is not done after so long
- * was guessed wrong. Twice as long each time, so that calls do not go round and round.
+ * was guessed wrong. Twice as long each time, so that calls do not go round and round. 200 tasks of heavy-tailed durations on two workers
+ * take 1.19, 1.20 and 1.21 times the ideal with 6, 12 and 24, mixed loads 1.04, 1.04 and 1.05 (bench: balance).
  */
 export const HAND_BACK_AFTER_MS = 12;
 

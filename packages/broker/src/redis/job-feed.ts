@@ -9,7 +9,8 @@ const TAKE_RETRY_MS = 200;
 
 /**
  * A worker that has a batch waits so long for its end before it asks for another: if it comes, the next batch comes with the
- * answer to it. Short beside the work that threads have ahead, 8 ms.
+ * answer to it. Short beside the work that threads have ahead, 8 ms: 2,000 tasks of 1 ms through Redis take 0.59 of the ideal with 1,
+ * which is the least that a timer waits, 0.61 with 3 and 0.57 with 8 (bench: throughput).
  */
 const FINISH_MS = 1;
 
