@@ -36,7 +36,7 @@ export function startFlowProgram(
   ]);
 }
 
-/** Behind the grace: leaving a Redis that is away takes 2 s for each step, and a paused process hears of it late. */
+/** Behind the grace: leaving a Redis that is away takes 2 s, and a paused process hears of it late. */
 const STOP_MS = (GRACE_SECONDS + 25) * 1000;
 
 const OUTPUT_SHOWN = 2_000;
