@@ -17,14 +17,7 @@ import { KeptValue, type ValueUser } from "../values/kept-value.ts";
 import type { PlacesValues } from "../values/values.ts";
 import type { Batch, BatchCall, CallContext, CallInput, TaskReference } from "../wire/batch.ts";
 import { type CallValue, INLINE_LIMIT_BYTES, inSharedMemory } from "../wire/call-values.ts";
-import { MOST_MESSAGE_BYTES } from "../wire/message-fields.ts";
-import { MOST_BATCH_BYTES } from "./batch-plan.ts";
-
-/**
- * What one call may have in its message, which is to be readable at the other end: it holds as well what the batch had before the call
- * was added, and what calls share, for which as much again is left.
- */
-const MOST_CALL_BYTES = MOST_MESSAGE_BYTES - 2 * MOST_BATCH_BYTES;
+import { MOST_PART_BYTES } from "../wire/message-fields.ts";
 
 /** Puts calls into the form in which they travel. Tasks and contexts that calls share are written once per batch. */
 export class BatchBuilder {
@@ -120,11 +113,11 @@ export class BatchBuilder {
   /** @throws NotEncodableError for a call that would make the message too long: it would be refused at the other end, and sent again, for ever */
   #push(call: BatchCall): void {
     const sizeBytes = inlineBytesOf(call);
-    if (sizeBytes > MOST_CALL_BYTES) {
+    if (sizeBytes > MOST_PART_BYTES) {
       throw new NotEncodableError(
         "arguments",
         `${call.inputs.length} values of ${sizeBytes} bytes together`,
-        `One call takes at most ${MOST_CALL_BYTES} bytes in values of up to ${INLINE_LIMIT_BYTES} bytes each: let several ` +
+        `One call takes at most ${MOST_PART_BYTES} bytes in values of up to ${INLINE_LIMIT_BYTES} bytes each: let several ` +
           "tasks take a part of them each, and one what these return.",
       );
     }

@@ -11,7 +11,7 @@ export const WIRE_VERSION = 6;
 export const MOST_MESSAGE_BYTES = 256 * 1024 * 1024;
 
 /**
- * What one outcome or request may have in its message. 16 MiB are left for what has gathered before it, 4 MiB at most, and for log
+ * What one call, outcome or request may have in its message. 16 MiB are left for what has gathered before it, 4 MiB at most, and for log
  * lines, 6 MiB at most: see the worker's outbox.ts and log-lines.ts.
  */
 export const MOST_PART_BYTES = MOST_MESSAGE_BYTES - 16 * 1024 * 1024;

@@ -1,6 +1,6 @@
 /**
- * Between two looks at the event loop. Four times the way of a call to a thread and back: a call that waits for less
- * is over before another could have come.
+ * Between two looks at the event loop. Some twelve times the way of a call to a thread and back (0.16 ms, bench:
+ * latency): a call that waits for less is over before many others could have come.
  */
 const LOOK_MS = 2;
 

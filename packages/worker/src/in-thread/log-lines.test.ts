@@ -40,8 +40,9 @@ test.each<[string, () => object, object]>([
     () => ({
       level: 30,
       ...Object.fromEntries(Array.from({ length: 100_000 }, (_, n) => [`field-${n}`, "\n"])),
+      msg: "what it says",
     }),
-    { level: 30, "field-0": "\n" },
+    { level: 30, "field-0": "\n", msg: "what it says" },
   ],
 ])("a line that is too long %s", (_, makeLine, kept) => {
   const text = `${JSON.stringify(makeLine())}\n`;

@@ -52,7 +52,8 @@ export class LogLines {
 
 /** A line that still says whose it is, and begins with what it has to say. */
 function shortened(line: string): string {
-  const fields = Object.entries(JSON.parse(line) as Record<string, unknown>);
+  const { msg, ...rest } = JSON.parse(line) as Record<string, unknown>;
+  const fields = Object.entries(msg === undefined ? rest : { msg, ...rest }); // First: it is last in the line, and has most to say.
   const kept: Record<string, unknown> = { shortened: `from ${line.length} characters` };
   let length = 0;
   for (const [key, value] of fields) {
