@@ -36,9 +36,6 @@ export interface Hit {
 /** What a worker that is told to go has not ended after this, it hands on. */
 export const GRACE_SECONDS = 10;
 
-/** The answer to a command comes within this, also on a busy machine, and so does the first call of a batch to its turn. */
-const SENDING_MS = 500;
-
 /** The last heartbeat, or the last renewal of a lease, may be as old as the time between two when a silence begins. */
 const HEARTBEAT_BEARS_MS = HEARTBEAT_TTL_MS - HEARTBEAT_MS;
 const RUNNER_LEASE_BEARS_MS = RUNNER_LEASE_MS - RUNNER_LEASE_RENEWAL_MS;
@@ -70,20 +67,6 @@ export function hitsOnFlow(harm: Harm, flowPid: number): Hit[] {
     ...harm.faults.filter(({ kind }) => FAULTS[kind].effect === "restarts").map(hitOf),
     ...silencesOf(harm, flowPid).filter((hit) => lengthOf(hit) > RUNNER_LEASE_BEARS_MS),
   ];
-}
-
-/**
- * What cut the connections on which batches were sent: each is sent again whose answer did not come. One that a worker had got and
- * ended by then is executed again. It began as it was sent, shortly before or behind the cut.
- */
-export function cutsOfSending({ faults }: Harm, { startedAt }: { startedAt: number }): Hit[] {
-  return faults
-    .filter(({ kind }) => FAULTS[kind].effect === "cuts")
-    .map(hitOf)
-    .filter(
-      ({ from, until }) =>
-        Math.abs(startedAt - from) <= SENDING_MS || Math.abs(startedAt - until) <= SENDING_MS,
-    );
 }
 
 /**

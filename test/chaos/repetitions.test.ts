@@ -65,17 +65,6 @@ describe.each<[string, readonly Case[]]>([
         problem: UNEXPLAINED,
       },
       {
-        what: "again, as connections were cut just when it was sent",
-        executions: [executed(), executed({ pid: OTHER, startedAt: START + 250 })],
-        faults: [fault("connections-cut", 1, -400, -300)],
-        causes: ["connections-cut"],
-      },
-      {
-        what: "again, as connections were cut long after it was sent",
-        faults: [fault("connections-cut", 1, 600, 700)],
-        problem: UNEXPLAINED,
-      },
-      {
         what: "of another attempt is no repetition",
         executions: [executed(), executed({ attempt: 2, startedAt: START + 200 })],
       },

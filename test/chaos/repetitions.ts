@@ -3,7 +3,7 @@
  * something took it, or could have taken its outcome, and not because something was going on elsewhere.
  */
 import { HEARTBEAT_TTL_MS, SWEEP_MS } from "../../packages/broker/src/intervals.ts";
-import { cutsOfSending, type Harm, type Hit, hitsOnFlow, hitsOnWorker, silencesOf } from "./hits.ts";
+import { type Harm, type Hit, hitsOnFlow, hitsOnWorker, silencesOf } from "./hits.ts";
 import { type Execution, parentOf } from "./journal.ts";
 
 /** A hit has effects for so long after it is over: until it has been noticed, and a worker that was given up knows that it is. */
@@ -65,7 +65,6 @@ function causesOf(
       (hit) => isBetween(hit) && hit.until + RECOVERY_MS >= again.startedAt,
     ),
     ...hitsOnFlow(harm, flowPid).filter(isBetween),
-    ...cutsOfSending(harm, earlier).filter(isBetween),
     ...parents
       .slice(1)
       .map(({ startedAt }) => ({ what: "its caller", from: startedAt, until: startedAt }))

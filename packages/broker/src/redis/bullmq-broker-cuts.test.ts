@@ -1,9 +1,10 @@
-import { expect, inject, test } from "vitest";
+import { describe, expect, inject, test } from "vitest";
 import { useCleanups } from "../../../../test/support/cleanups.ts";
 import { uniqueNamespace } from "../../../../test/support/namespace.ts";
+import { until } from "../../../../test/support/until.ts";
 import { TestRunner, TestWorker } from "../../testing/parties.ts";
 import { sampleReport } from "../../testing/samples.ts";
-import { Wire } from "../../testing/wire.ts";
+import { Wire, type WireLink } from "../../testing/wire.ts";
 import { LEASE_MS } from "../intervals.ts";
 import { BullMqBroker } from "./bullmq-broker.ts";
 
@@ -56,4 +57,93 @@ test("a batch that a worker was given with an answer that it never heard is sent
   delivery.finish();
   await runner.until(() => runner.reports.length > 0);
   expect(runner.reports.map(({ batchId }) => batchId)).toEqual([held.id]);
+});
+
+/** The piece in which a runner puts a batch into the queue. */
+const ADDS = /\{"batch":/;
+
+/** A runner behind a wire, and a worker beside it. */
+async function onCutWire(onAdd: (link: WireLink) => "passes" | "is lost") {
+  const namespace = uniqueNamespace();
+  const redisUrl = inject("redisUrl");
+  let isArmed = false;
+  const wire = await Wire.to(redisUrl, (sent, link) => {
+    if (!isArmed || !ADDS.test(sent)) return true;
+    isArmed = false;
+    return onAdd(link) === "passes";
+  });
+  const forRunner = await BullMqBroker.connect({ redisUrl: wire.redisUrl, namespace });
+  const forWorker = await BullMqBroker.connect({ redisUrl, namespace });
+  const runner = await TestRunner.join(forRunner);
+  const worker = await TestWorker.join(forWorker);
+  cleanups.push(async () => {
+    await worker.link.close();
+    await runner.link.close();
+    await forRunner.close();
+    await forWorker.deleteNamespace();
+    await forWorker.close();
+    await wire[Symbol.asyncDispose]();
+  });
+  return {
+    ...{ runner, worker },
+    arm: () => {
+      isArmed = true;
+    },
+    /** Nothing of the batch is under way any more. */
+    settled: (batchId: string) =>
+      until("nothing of it is on its way", async () => {
+        const looked = await runner.link.locate([batchId]);
+        return "places" in looked && looked.places.get(batchId)?.type !== "sent";
+      }),
+  };
+}
+
+describe("a batch whose connection is cut while it is put into the queue", () => {
+  test("is not put there again when a worker has ended it", async () => {
+    const ends: Promise<unknown>[] = [];
+    const { runner, worker, arm, settled } = await onCutWire((link) => {
+      ends.push(worker.serveOne());
+      link.cut();
+      return "passes";
+    });
+    arm();
+    const batch = runner.send();
+    await runner.until(() => runner.reports.length > 0);
+    expect(ends).toHaveLength(1);
+    await settled(batch.id);
+    // What comes next is the next batch, and not this one again.
+    const next = runner.send();
+    expect((await worker.serveOne()).id).toBe(next.id);
+    expect(runner.lost).toEqual([]);
+  });
+
+  test("is not put there again when a worker has it", async () => {
+    const { runner, worker, arm, settled } = await onCutWire((link) => {
+      link.cut();
+      return "passes";
+    });
+    arm();
+    const batch = runner.send();
+    const delivery = await worker.take();
+    expect(delivery.batch.id).toBe(batch.id);
+    await settled(batch.id);
+    delivery.report(sampleReport(batch.id));
+    delivery.finish();
+    await runner.until(() => runner.reports.length > 0);
+    const next = runner.send();
+    expect((await worker.serveOne()).id).toBe(next.id);
+    expect(runner.lost).toEqual([]);
+  });
+
+  test("is put there again when it never arrived", async () => {
+    const { runner, worker, arm } = await onCutWire((link) => {
+      link.cut();
+      return "is lost";
+    });
+    arm();
+    const batch = runner.send();
+    expect((await worker.serveOne()).id).toBe(batch.id);
+    await runner.until(() => runner.reports.length > 0);
+    expect(runner.lost).toEqual([]);
+  });
 });

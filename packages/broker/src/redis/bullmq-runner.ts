@@ -136,6 +136,7 @@ export class BullMqRunner implements RunnerLink {
     this.#batches = new OutgoingBatches({
       ...{ redis, keys, queue, seal, patienceMs, values: this.values },
       isWanted,
+      heard: () => this.#replies.caughtUp(),
       onAdd: (batchId) => this.#watch.add(batchId), // From now on it must be somewhere.
       onRefused: (batchId, error) => {
         const { message } = error;

@@ -1,4 +1,5 @@
 import type { Redis } from "./redis-connection.ts";
+import { isBefore } from "./stream-reader.ts";
 
 /**
  * So many bytes of log lines of one worker may wait for one runner. A flow's process reads nothing while it computes, and tasks that do
@@ -91,11 +92,4 @@ export class LogAllowances {
       this.#byRunner.delete(this.#byRunner.keys().next().value as string);
     return allowance;
   }
-}
-
-/** Ids of entries are two numbers. */
-function isBefore(id: string, other: string): boolean {
-  const [time = 0, count = 0] = id.split("-").map(Number);
-  const [otherTime = 0, otherCount = 0] = other.split("-").map(Number);
-  return time < otherTime || (time === otherTime && count < otherCount);
 }

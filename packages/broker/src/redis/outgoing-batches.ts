@@ -1,7 +1,7 @@
 import { INLINE_LIMIT_BYTES, type ValueReference } from "../wire/call-values.ts";
 import { addJob, type BatchQueue, keptBatch } from "./bullmq.ts";
 import type { Keys } from "./keys.ts";
-import { type Redis, untilAccepted } from "./redis-connection.ts";
+import { CutError, endUnanswered, type Redis, untilAccepted } from "./redis-connection.ts";
 import type { RedisValues } from "./redis-values.ts";
 import type { Seal } from "./seal.ts";
 import { isWrongType } from "./wrong-type.ts";
@@ -16,6 +16,8 @@ export interface OutgoingBatchesOptions {
   readonly patienceMs: number;
   /** Does anybody still wait for calls of the batch? */
   readonly isWanted: (batchId: string) => boolean;
+  /** Resolves when all has been heard that workers have said of the batches until now. */
+  readonly heard: () => Promise<void>;
   /** The batch is put into the queue now. */
   readonly onAdd: (batchId: string) => void;
   /** Redis has refused it for too long. */
@@ -29,10 +31,12 @@ export class OutgoingBatches {
   readonly #kept = new Map<string, ValueReference>();
   /** Batches on their way into the queue. */
   readonly #adding = new Map<string, Promise<void>>();
+  readonly #stopWatching: () => void;
   #isClosed = false;
 
   constructor(options: OutgoingBatchesOptions) {
     this.#options = options;
+    this.#stopWatching = endUnanswered(options.redis, (args) => this.#isAdd(args));
   }
 
   /** Puts a batch into the queue. @param ready what must be there before it is */
@@ -96,6 +100,7 @@ export class OutgoingBatches {
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.all(this.#adding.values());
+    this.#stopWatching();
   }
 
   async #add(batchId: string, bytes: Uint8Array): Promise<void> {
@@ -108,9 +113,31 @@ export class OutgoingBatches {
         : seal.sign(bytes, { kind: "batch", key: keys.job(queue.name, batchId) });
     if (isNeedless()) return;
     onAdd(batchId);
-    // Between two tries its calls may have been sent again in another batch: both would be run.
-    const add = () => (isNeedless() ? Promise.resolve() : addJob(queue, batchId, batch));
+    let wasCut = false;
+    const add = async () => {
+      if (wasCut && (await this.#hasArrived(batchId))) return;
+      // Between two tries its calls may have been sent again in another batch, or have ended: both would be run.
+      if (isNeedless()) return;
+      await addJob(queue, batchId, batch).catch((error: Error) => {
+        wasCut ||= error instanceof CutError;
+        throw error;
+      });
+    };
     await untilAccepted(redis, add, patienceMs);
+  }
+
+  /** Is it in the queue, or with a worker? One that a worker has ended is not, but then what the worker has said of it has been heard. */
+  async #hasArrived(batchId: string): Promise<boolean> {
+    const { redis, keys, queue, heard } = this.#options;
+    if ((await redis.exists(keys.job(queue.name, batchId))) === 1) return true;
+    await heard();
+    return false;
+  }
+
+  /** Does the command put a batch into the queue that is on its way there? BullMQ packs the id with other arguments of its script. */
+  #isAdd(args: readonly unknown[]): boolean {
+    const ids = [...this.#adding.keys()];
+    return args.some((arg) => Buffer.isBuffer(arg) && ids.some((id) => arg.includes(id)));
   }
 
   /**

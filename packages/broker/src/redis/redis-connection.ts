@@ -115,7 +115,13 @@ interface WaitingCommands {
 }
 
 interface CommandQueue {
-  shift(): { readonly command: { reject(error: Error): void } } | undefined;
+  readonly length: number;
+  shift(): QueuedCommand | undefined;
+  push(item: QueuedCommand): void;
+}
+
+interface QueuedCommand {
+  readonly command: { readonly args: readonly unknown[]; reject(error: Error): void };
 }
 
 /**
@@ -127,6 +133,26 @@ export function failWaiting(redis: Redis): void {
   for (const queue of [prevCommandQueue, offlineQueue])
     for (let item = queue?.shift(); item !== undefined; item = queue?.shift())
       item.command.reject(new StayedAwayError("Redis stayed away."));
+}
+
+/** The connection was cut before a command was answered: whether Redis has executed it is not known. See endUnanswered. */
+export class CutError extends Error {}
+
+/**
+ * Each time the connection is cut, ends those of these commands that had been sent and were not answered. ioredis itself sends all
+ * of them again. Gives what ends the watch.
+ */
+export function endUnanswered(redis: Redis, isOne: (args: readonly unknown[]) => boolean): () => void {
+  const onClose = () => {
+    const { prevCommandQueue: queue } = redis as unknown as WaitingCommands;
+    for (let count = queue?.length ?? 0; count > 0; count--) {
+      const item = queue?.shift() as QueuedCommand;
+      if (isOne(item.command.args)) item.command.reject(new CutError("The connection was cut."));
+      else queue?.push(item);
+    }
+  };
+  redis.on("close", onClose);
+  return () => void redis.off("close", onClose);
 }
 
 /**

@@ -117,3 +117,32 @@ test("has a stream when it is open, also when Redis lost it while it was made", 
   expect(await appendToStream(redis, other, Buffer.from("a"))).toBeDefined();
   await late.close();
 });
+
+test("has caught up once it has read all that was in its stream, also when that takes many reads", async () => {
+  const messages = Array.from({ length: 3_000 }, (_, n) => `${n}`);
+  const said = redis.multi();
+  for (const message of messages) said.xadd(key, "*", "r", message);
+  await said.exec();
+  await reader.caughtUp();
+  expect(heard).toEqual(messages);
+});
+
+test("has caught up with a stream in which nothing is new, and with one that is gone", async () => {
+  await append("a");
+  await hears("a");
+  await reader.caughtUp();
+  await redis.del(key);
+  await reader.caughtUp();
+});
+
+test.each([
+  ["has said that messages may be missing", () => reader.check()],
+  ["is closed", () => reader.close()],
+])("does not wait for what was in its stream once it %s", async (_, end) => {
+  vi.spyOn(redis, "xrevrange").mockResolvedValueOnce([["9999999999999-0", ["r", ""]]]); // Then the stream was lost.
+  const caughtUp = reader.caughtUp();
+  await append("a");
+  await hears("a");
+  await end();
+  await caughtUp;
+});

@@ -77,6 +77,11 @@ export class StreamReader {
   /** The last stamp of each sender, those heard last at the end. */
   readonly #stamps = new Map<string, number>();
   readonly #refusals = new Refusals();
+  /** The id of the last entry that was read. */
+  #cursor: string;
+  /** Who waits for the next look at the stream to be over. */
+  readonly #awaiting: (() => void)[] = [];
+  #resets = 0;
   #runId: Promise<string>;
   #isCheckDue = false;
   #isReset = false;
@@ -96,7 +101,8 @@ export class StreamReader {
       () => void redis.pexpire(key, STREAM_TTL_MS).then((found) => found === 0 && this.check(), ignore),
       STREAM_RENEWAL_MS,
     );
-    this.#reading = this.#readAll(first);
+    this.#cursor = first;
+    this.#reading = this.#readAll();
   }
 
   /** Looks whether the stream is still there; then `onReset`, also when it is. */
@@ -106,18 +112,31 @@ export class StreamReader {
     this.#blocking.disconnect(true); // Ends the read that waits, and connects again.
   }
 
-  async #readAll(first: string): Promise<void> {
-    let cursor = first;
+  /** Resolves when all that is in the stream now has been read, or when `onReset` has told that messages may be missing. */
+  async caughtUp(): Promise<void> {
+    const { redis, key } = this.#options;
+    const resets = this.#resets;
+    const [last] = await redis.xrevrange(key, "+", "-", "COUNT", 1);
+    while (
+      last !== undefined &&
+      isBefore(this.#cursor, last[0]) &&
+      resets === this.#resets &&
+      !this.#isClosed
+    )
+      await new Promise<void>((resolve) => this.#awaiting.push(resolve));
+  }
+
+  async #readAll(): Promise<void> {
     while (!this.#isClosed) {
       try {
-        if (this.#isCheckDue && (await this.#hasStartedAnew())) cursor = "0";
+        if (this.#isCheckDue && (await this.#hasStartedAnew())) this.#cursor = "0";
         this.#isCheckDue = false;
         const isReset = this.#isReset;
-        const entries = await this.#next(cursor, isReset ? 1 : READ_BLOCK_MS);
+        const entries = await this.#next(this.#cursor, isReset ? 1 : READ_BLOCK_MS);
         for (const [id, fields] of entries) {
-          cursor = id.toString();
-          if (this.#read.has(cursor)) continue;
-          this.#read.add(cursor);
+          this.#cursor = id.toString();
+          if (this.#read.has(this.#cursor)) continue;
+          this.#read.add(this.#cursor);
           const message = fields[1];
           this.#readBytes += message?.length ?? 0;
           if (message !== undefined && message.length > 0 && this.#isNew(fields))
@@ -125,11 +144,13 @@ export class StreamReader {
         }
         if (isReset && entries.length < READ_COUNT && !this.#isCheckDue) {
           this.#isReset = false;
+          this.#resets++;
           if (!this.#isClosed) this.#options.onReset();
         }
+        this.#wake();
         // What the readers of these messages send comes first: the next read costs 50 µs.
         if (entries.length > 0) await new Promise(setImmediate);
-        if (this.#read.size >= TRIM_AFTER || this.#readBytes >= TRIM_AFTER_BYTES) this.#trim(cursor);
+        if (this.#read.size >= TRIM_AFTER || this.#readBytes >= TRIM_AFTER_BYTES) this.#trim();
       } catch (error) {
         // Redis is away, or the connection was cut.
         this.#isCheckDue = true;
@@ -137,6 +158,11 @@ export class StreamReader {
         if (!this.#isClosed) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const wake of this.#awaiting.splice(0)) wake();
   }
 
   /** Messages of one sender come in the order of their stamps. One without a stamp is new. */
@@ -183,12 +209,12 @@ export class StreamReader {
     await redis.unlink(key).catch(ignore);
   }
 
-  #trim(cursor: string): void {
+  #trim(): void {
     const { redis, key } = this.#options;
     this.#read.clear();
     this.#readBytes = 0;
-    this.#read.add(cursor); // It stays there, too.
-    void redis.xtrim(key, "MINID", cursor).catch(ignore);
+    this.#read.add(this.#cursor); // It stays there, too.
+    void redis.xtrim(key, "MINID", this.#cursor).catch(ignore);
   }
 
   async close(): Promise<void> {
@@ -208,6 +234,13 @@ async function makeStream({ redis, key }: StreamReaderOptions): Promise<string> 
     // Between the two Redis may have been restarted and lost it: what is then said to the reader would be lost for 5 s.
     if ((await redis.pexpire(key, STREAM_TTL_MS)) === 1) return first as string;
   }
+}
+
+/** Is an entry before another? Their ids are two numbers. */
+export function isBefore(id: string, other: string): boolean {
+  const [time = 0, count = 0] = id.split("-").map(Number);
+  const [otherTime = 0, otherCount = 0] = other.split("-").map(Number);
+  return time < otherTime || (time === otherTime && count < otherCount);
 }
 
 async function runIdOf(redis: Redis): Promise<string> {
