@@ -1,6 +1,7 @@
 /** Runs a graph as a flow, and gathers all that can be known of it. */
 import { readFile } from "node:fs/promises";
 import {
+  type FlowRun,
   flow,
   observeRuns,
   type State,
@@ -91,7 +92,7 @@ export async function runGraph(
     );
     const run = graph.start();
     const cancelled = cancellation && cancelOnTheWay(cancellation, run, plan, futures);
-    const state = await finalState(run, futures);
+    const state = await finalState(run);
     const endedNs = process.hrtime.bigint();
     const prefix = `${run.id}-`;
     const ownId = (id: string) => id.slice(prefix.length);
@@ -127,11 +128,8 @@ async function cancelOnTheWay(
   return { target: target === undefined ? undefined : target % nodes.length, before };
 }
 
-/** @throws when the run hangs, with the runs that do not end */
-async function finalState(
-  run: { wait(): Promise<State>; cancel(): Promise<State> },
-  futures: readonly TaskFuture<unknown>[],
-): Promise<State> {
+/** @throws when the run hangs, with the runs that do not end, and who has them */
+async function finalState(run: FlowRun<unknown>): Promise<State> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<undefined>((resolve) => {
     timer = setTimeout(resolve, HANGS_AFTER_MS, undefined);
@@ -139,10 +137,12 @@ async function finalState(
   const state = await Promise.race([run.wait(), late]);
   clearTimeout(timer);
   if (state !== undefined) return state;
-  const open = futures.flatMap(({ state }, index) => (state.isFinal() ? [] : [`${index} is ${state.name}`]));
+  const open = (await run.openRuns()).map(
+    ({ taskRunId, state, reason }) => `${taskRunId.slice(run.id.length + 1)} is ${state}: ${reason}`,
+  );
   void run.cancel();
   throw new Error(
-    `Expected the flow run to end, but ${open.join(", ") || "no run is open, and it"} did not.`,
+    `Expected the flow run to end, but ${open.join("; ") || "no run is open, and it"} did not.`,
   );
 }
 
