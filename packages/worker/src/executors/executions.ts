@@ -36,7 +36,8 @@ export class Executions {
       if (pending.dependents === undefined) continue;
       const next = kind === "returned" ? fulfil(pending, payload) : pending.dependents;
       for (const dependent of next) {
-        if (dependent.slot !== undefined) continue; // It is with its thread already, which knows.
+        if (kind !== "returned") dependent.isBarred = true;
+        if (dependent.slot !== undefined) continue; // It is with its thread already, which knows, unless it comes back.
         if (kind === "returned") this.#onReady(dependent);
         else unstarted.add(dependent);
       }

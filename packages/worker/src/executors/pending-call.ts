@@ -59,6 +59,8 @@ export class PendingCall {
   /** Has it asked anything? Then its flow's process must know when it is run again. */
   hasAsked = false;
   isCancelled = false;
+  /** Has a call ended that it waits for, and not returned? Then it will not start here. */
+  isBarred = false;
 
   constructor(execution: Execution, call: BatchCall) {
     this.execution = execution;
@@ -66,6 +68,15 @@ export class PendingCall {
     this.args = call.args;
     this.inputs = call.inputs;
     this.after = call.after;
+  }
+
+  /** No thread has it any more. */
+  leaveThread(): void {
+    this.slot = undefined;
+    this.unanswered = 0;
+    this.isIdle = false;
+    this.isDeferred = false;
+    this.start = "unseen";
   }
 
   get isParked(): boolean {

@@ -6,6 +6,8 @@ export interface Recovery {
   readonly cancelled: readonly PendingCall[];
   /** They have asked something of their flow's process, which then starts them afresh. */
   readonly lost: readonly PendingCall[];
+  /** What they wait for will not return here: their flow's process decides. */
+  readonly unstarted: readonly PendingCall[];
   /** They run again, here. Those that wait for others do so when these have returned, and are not among them. */
   readonly ready: readonly PendingCall[];
 }
@@ -15,6 +17,7 @@ export function recoveryOf(calls: readonly PendingCall[]): Recovery {
   const left = calls.filter(({ isCancelled }) => !isCancelled);
   return {
     cancelled: calls.filter(({ isCancelled }) => isCancelled),
+    unstarted: left.filter(({ isBarred }) => isBarred),
     lost: left.filter(({ hasAsked }) => hasAsked),
     ready: left.filter(({ hasAsked, waitsFor }) => !hasAsked && waitsFor === 0),
   };

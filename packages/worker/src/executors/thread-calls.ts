@@ -69,8 +69,7 @@ export class ThreadCalls {
     if (call.isParked) this.#parked--;
     else this.#count(call, -1);
     if (this.inFlight.size === 0) this.#busyMs = 0; // Sums of fractions drift.
-    call.slot = undefined;
-    call.start = "unseen";
+    call.leaveThread();
   }
 
   /** The call has asked something, and waits for the answer. */
@@ -127,13 +126,7 @@ export class ThreadCalls {
     const active = begun.filter(({ unanswered }) => unanswered === 0);
     const suspects = active.length > 0 ? active : begun;
     const others = calls.filter((call) => !suspects.includes(call));
-    for (const call of calls) {
-      call.slot = undefined;
-      call.unanswered = 0;
-      call.isIdle = false;
-      call.isDeferred = false;
-      call.start = "unseen";
-    }
+    for (const call of calls) call.leaveThread();
     return { suspects, others };
   }
 

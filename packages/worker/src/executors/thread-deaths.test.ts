@@ -3,7 +3,7 @@ import { promisify } from "node:util";
 import { WorkerLostError } from "@millrace/core";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { expectReleased, type ResourceSnapshot, snapshotResources } from "../../../../test/support/leaks.ts";
-import { batchOf, type CallOf, type Ended, Execution, FIXTURES } from "../../testing/batches.ts";
+import { batchOf, type CallOf, type Ended, Execution, FIXTURES, waiting } from "../../testing/batches.ts";
 import { FileGate } from "../../testing/file-gate.ts";
 import { ThreadExecutor } from "./thread-executor.ts";
 
@@ -53,6 +53,15 @@ describe.each([1, 2])("process.exit in a call, with %i threads,", (threads) => {
       [...mates, ...mates].map(([, index]) => (index as number) + 1),
     );
     expect(execution.problems).toEqual([]);
+  });
+
+  test("leaves no call behind that waits for one which had failed before", async () => {
+    await start(threads);
+    gate.mark(gate.path("known"), "there");
+    await learn(["fail"], ["exitOnce", `${gate.path("known")}.there`], ["echo", 1]);
+    const calls = batchOf("tasks.js", ["fail"], ["exitOnce", gate.path("exit")], ["echo"], ["echo"]);
+    const execution = new Execution(executor, waiting(calls, { 2: { inputs: [0] }, 3: { after: [0] } }));
+    expect(await execution.kinds).toEqual(["threw", "crashed", "unstarted", "unstarted"]);
   });
 
   test("crashes each call that does so", async () => {

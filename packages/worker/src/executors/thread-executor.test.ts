@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { batchOf, type CallOf, Execution, FIXTURES, run } from "../../testing/batches.ts";
+import { batchOf, type CallOf, Execution, FIXTURES, run, waiting } from "../../testing/batches.ts";
 import { executorContract } from "../../testing/executor.contract.ts";
 import { FileGate } from "../../testing/file-gate.ts";
 import { ThreadExecutor } from "./thread-executor.ts";
@@ -52,6 +52,26 @@ test("a thread that starts nothing for long gets calls back once, and loses none
     await rounds(60); // The other thread does them. A thread has 16,384 claims, and these are 18,000 calls.
     gate.open(path);
     await rounds(60);
+  } finally {
+    await executor.close();
+  }
+});
+
+test("a call that waits for one that has failed ends when it is taken back before its turn, and is not waited for", async () => {
+  const executor = new ThreadExecutor({ threads: 1, root: FIXTURES });
+  await executor.start("worker");
+  try {
+    await run(executor, batchOf("tasks.js", ["fail"], ["computeInSteps", 0], ["echo", 1])); // Now they are known for short ones.
+    const path = gate.path("a");
+    const calls = batchOf("tasks.js", ["fail"], ["computeInSteps", path], ["echo"], ["echo"]);
+    const batch = waiting(calls, { 2: { inputs: [0] }, 3: { inputs: [2] } });
+    const execution = new Execution(executor, batch);
+    await execution.until(() => execution.ended === 1);
+    executor.handBack(batch.id);
+    await execution.until(() => execution.ended === 3);
+    gate.open(path);
+    expect(await execution.kinds).toEqual(["threw", "returned", "unstarted", "unstarted"]);
+    expect(execution.problems).toEqual([]);
   } finally {
     await executor.close();
   }

@@ -216,8 +216,9 @@ export class ThreadExecutor implements Executor {
 
   /** Calls come back that their thread has not ended. */
   #recover(calls: readonly PendingCall[]): void {
-    const { cancelled, lost, ready } = recoveryOf(calls);
+    const { cancelled, unstarted, lost, ready } = recoveryOf(calls);
     this.#executions.end(cancelled, "cancelled");
+    this.#executions.end(unstarted, "unstarted");
     this.#feed.prepend(ready);
     this.#executions.end(lost, "lost");
   }
