@@ -1,4 +1,5 @@
 /** Compares what became of a graph with what was to become of it. */
+import type { State } from "@millrace/core";
 import { expect } from "vitest";
 import { type GraphPlan, type NodePlan, upstreamOf } from "./plan.ts";
 import { type Expected, expectedFlow, expectedOf } from "./reference.ts";
@@ -29,7 +30,8 @@ export function expectCancelledAsPlanned(plan: GraphPlan, run: GraphRun): void {
   const runs = runsOf(plan, expected, run);
   for (const [index, result] of run.results.entries()) {
     expect(result.state.isFinal(), `node ${index} is final`).toBe(true);
-    if (wasWaiting(index, run)) expect(result.state.type, `node ${index}, which waited`).toBe("CANCELLED");
+    if (wasWaiting(index, plan, run))
+      expect(result.state.type, `node ${index}, which waited`).toBe("CANCELLED");
     else if (hasGone(plan.nodes[index] as NodePlan, result, run)) continue;
     else if (result.state.type !== "CANCELLED" || !wasCancelled(index, run)) {
       expectConsequence(index, plan.nodes[index] as NodePlan, expected[index] as Expected, run);
@@ -53,7 +55,8 @@ const ENDED_WITH_ITS_FLOW = /^ValueLostError: .*: its flow run has ended\./;
 /** The end of a node, given how those that it needs ended, is as planned. */
 function expectConsequence(index: number, node: NodePlan, expected: Expected, run: GraphRun): void {
   const result = run.results[index] as RunResult;
-  const unfit = unfitNow(node, run);
+  const states = run.results.map(({ state }) => state);
+  const unfit = unfitFor(node, states);
   if (unfit.length === 0) {
     expect(resultFacts(result), `node ${index}`).toEqual(expectedFacts(expected, result));
   } else {
@@ -66,11 +69,19 @@ function wasCancelled(index: number, { cancelled }: GraphRun): boolean {
   return cancelled !== undefined && (cancelled.target === undefined || cancelled.target === index);
 }
 
-/** Was it cancelled before it was given to the runner? A node that was submitted afterwards has no state from before. */
-function wasWaiting(index: number, run: GraphRun): boolean {
-  const before = run.cancelled?.before[index];
-  if (before === undefined || before.isFinal() || before.isRunning()) return false;
-  return wasCancelled(index, run);
+/**
+ * Was it cancelled before it was given to the runner, while it could still be? A node that was submitted afterwards has no state from
+ * before. One that needs a run which has ended and does not suit it ends so, perhaps only when its worker has said that it has not begun.
+ */
+function wasWaiting(index: number, { nodes }: GraphPlan, run: GraphRun): boolean {
+  const before = run.cancelled?.before ?? [];
+  const waited = (at: number) => before[at] !== undefined && !before[at].isFinal() && !before[at].isRunning();
+  const isDecided: boolean[] = []; // A node needs nodes before it.
+  for (const [at, node] of nodes.entries()) {
+    const unfit = unfitFor(node, before);
+    isDecided.push(waited(at) && unfit.some((from) => before[from]?.isFinal() === true || isDecided[from]));
+  }
+  return waited(index) && !isDecided[index] && wasCancelled(index, run);
 }
 
 // ---- One run, and what is known of it ------------------------------------------------------------------------------
@@ -309,8 +320,8 @@ function parentOf(id: string): string {
   return id.includes(".") ? id.slice(0, id.lastIndexOf(".")) : "";
 }
 
-/** The nodes that keep this one from starting, as they have ended. */
-function unfitNow(node: NodePlan, { results }: GraphRun): number[] {
+/** The nodes that keep this one from starting, as their states are. */
+function unfitFor(node: NodePlan, states: readonly State[]): number[] {
   const upstream = upstreamOf(node);
   const strict = new Set(
     upstream.filter(({ allowsFailure = false }) => !allowsFailure).map(({ from }) => from),
@@ -318,7 +329,7 @@ function unfitNow(node: NodePlan, { results }: GraphRun): number[] {
   return upstream
     .map(({ from }) => from)
     .filter((from) => {
-      const type = results[from]?.state.type;
+      const type = states[from]?.type;
       return !(type === "COMPLETED" || (type === "FAILED" && !strict.has(from)));
     });
 }
