@@ -1,5 +1,6 @@
 /** Flows with known answers. What they are to give is worked out here without running a task. */
 import type { TaskFuture } from "millrace";
+import { graphAnswer, graphOf } from "./graphs.ts";
 import type { Random } from "./random.ts";
 import * as tasks from "./tasks.ts";
 
@@ -45,14 +46,30 @@ const BYTES = 120_000; // More than travels inline.
 const MEGABYTE = 1_000_000;
 const DISTINCT_KEYS = 7;
 
+/** Of the nodes that end well; of one that crashes, the error. */
+async function runGraph(size: number): Promise<number> {
+  const futures: TaskFuture<number>[] = [];
+  for (const { needs, fails, isAsync, effortMs } of graphOf(size)) {
+    const inputs = needs.map((place) => futures[place] as TaskFuture<number>);
+    futures.push((isAsync ? tasks.nodeLater : tasks.node).submit(fails, effortMs, inputs));
+  }
+  let answer = 0;
+  for (const future of futures) {
+    const type = (await future.wait())?.type;
+    if (type === "COMPLETED" || type === "CRASHED") answer += await future;
+  }
+  return answer;
+}
+
 const crashing = (how: tasks.Deadly): Load => ({
   weight: 0,
   size: [5, 40],
   body: async ({ size, mark }) => {
+    const before = runGraph(size);
     const guilty = tasks.deadly.submit(how, mark as string, 1);
-    return (await total(tasks.square.map(range(size), 1).results())) + (await guilty);
+    return total(Promise.all([before, guilty, total(tasks.square.map(range(size), 1).results())]));
   },
-  ending: gives((size) => sumOfSquares(size) + 1),
+  ending: gives((size) => sumOfSquares(size) + 1 + graphAnswer(size)),
 });
 
 /** Arrays that go from task to task, and to one that takes all of them. */
@@ -100,6 +117,12 @@ const LOADS = {
       return await last;
     },
     ending: gives(sum),
+  },
+  graph: {
+    weight: 6,
+    size: [5, 80],
+    body: ({ size }) => runGraph(size),
+    ending: gives(graphAnswer),
   },
   retries: {
     weight: 4,

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { threadId } from "node:worker_threads";
 import { getRunContext, type TaskRunInfo, task } from "millrace";
 import { type Death, noteDeath } from "./deaths.ts";
+import { nodeValue } from "./graphs.ts";
 import { JOURNAL_VARIABLE, noteExecution } from "./journal.ts";
 
 const journals = () => process.env[JOURNAL_VARIABLE] as string;
@@ -40,6 +41,23 @@ export const square = task(
 export const plus = task(
   { name: "plus" },
   journaled((a: number, b: number) => a + b),
+);
+
+const nodeOf = (fails: boolean, effortMs: number, inputs: readonly number[]) => {
+  const until = performance.now() + effortMs;
+  while (performance.now() < until);
+  if (fails) throw new RangeError("a node that fails");
+  return nodeValue(inputs);
+};
+
+export const node = task({ name: "node" }, journaled(nodeOf));
+
+export const nodeLater = task(
+  { name: "nodeLater" },
+  journaled(async (...args: Parameters<typeof nodeOf>) => {
+    await sleep(1);
+    return nodeOf(...args);
+  }),
 );
 
 export const nap = task(
