@@ -1,4 +1,4 @@
-import { type Outcome, TaskFuture } from "@millrace/core";
+import { type Outcome, TaskFuture, WorkerLostError } from "@millrace/core";
 import type { TaskDefinition } from "@millrace/core/internal";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { TestCall, taskOf } from "../../testing/calls.ts";
@@ -162,6 +162,37 @@ describe("a call that waits for others", () => {
     expect((await first.settled).type).toBe("crashed");
     expect(second.outcomes).toEqual([]);
     expect(broker.released).toEqual(broker.sent.map(({ id }) => id));
+  });
+});
+
+describe("a call that dies in its thread while the result of what it waits for is being kept", () => {
+  /** @returns the call, submitted after it has died */
+  async function died(crashRetries: number): Promise<TestCall> {
+    broker.hasWorkers(1, 2);
+    const kept = make();
+    const call = new TestCall(taskOf(import.meta.url, "fragile", { crashRetries }));
+    dispatcher.foresee(call, [kept]);
+    const batch = await broker.sends(1);
+    broker.reports(batch, [outcome(sequenceIn(batch, kept), "returned", 1)]);
+    broker.reports(batch, [outcome(sequenceIn(batch, call), "crashed", new WorkerLostError("It died."))]);
+    expect([call.outcomes, broker.sent.length]).toEqual([[], 1]);
+    kept.isDone = true;
+    dispatcher.submit(call);
+    return call;
+  }
+
+  test("runs again alone", async () => {
+    const call = await died(1);
+    const again = await broker.sends(2);
+    expect([numbersIn(again), again.isAlone]).toEqual([[call.number], true]);
+    broker.returns(again, "well");
+    expect(await call.value()).toBe("well");
+  });
+
+  test("is not run again when it may not be", async () => {
+    const call = await died(0);
+    expect(await call.settled).toMatchObject({ type: "crashed", error: { message: "It died." } });
+    expect(broker.sent).toHaveLength(1);
   });
 });
 

@@ -114,8 +114,10 @@ export class Losses {
 
   /** The call was, or may have been, in a thread or process when it died. @param isBlamed nothing else was in it */
   #crashed(entry: Entry, error: Error, isBlamed: boolean): void {
+    // One that is only foreseen may have begun all the same: what it waits for has returned, and is being kept.
+    const cannotHaveBegun = entry.isStillForeseen && entry.blockedBy > 0;
     this.#withdraw(entry);
-    if (entry.isStillForeseen) return; // It cannot have begun.
+    if (cannotHaveBegun) return;
     if (isBlamed) entry.crashes++;
     else entry.suspicions++;
     entry.isAlone = true;
@@ -124,6 +126,6 @@ export class Losses {
     if (entry instanceof NestedEntry) this.#nested.record(entry, error);
     if (entry.isCancelled) entry.settle({ type: "cancelled" });
     else if (isGivenUp(entry)) entry.settle({ type: "crashed", error });
-    else this.#waiting.push(entry);
+    else if (!entry.isStillForeseen) this.#waiting.push(entry);
   }
 }
