@@ -1,3 +1,4 @@
+import { Redis } from "ioredis";
 import { describe, expect, inject, test } from "vitest";
 import { useCleanups } from "../../../../test/support/cleanups.ts";
 import { uniqueNamespace } from "../../../../test/support/namespace.ts";
@@ -7,6 +8,7 @@ import { sampleReport } from "../../testing/samples.ts";
 import { Wire, type WireLink } from "../../testing/wire.ts";
 import { LEASE_MS } from "../intervals.ts";
 import { BullMqBroker } from "./bullmq-broker.ts";
+import { keysOf } from "./keys.ts";
 
 const cleanups = useCleanups();
 
@@ -67,7 +69,9 @@ async function onCutWire(onAdd: (link: WireLink) => "passes" | "is lost") {
   const namespace = uniqueNamespace();
   const redisUrl = inject("redisUrl");
   let isArmed = false;
+  let reading: WireLink | undefined;
   const wire = await Wire.to(redisUrl, (sent, link) => {
+    if (/\bxread\b/i.test(sent)) reading = link;
     if (!isArmed || !ADDS.test(sent)) return true;
     isArmed = false;
     return onAdd(link) === "passes";
@@ -85,7 +89,9 @@ async function onCutWire(onAdd: (link: WireLink) => "passes" | "is lost") {
     await wire[Symbol.asyncDispose]();
   });
   return {
-    ...{ runner, worker },
+    ...{ namespace, runner, worker },
+    /** The connection on which the runner reads what is reported. */
+    cutReading: () => reading?.cut(),
     arm: () => {
       isArmed = true;
     },
@@ -145,5 +151,25 @@ describe("a batch whose connection is cut while it is put into the queue", () =>
     expect((await worker.serveOne()).id).toBe(batch.id);
     await runner.until(() => runner.reports.length > 0);
     expect(runner.lost).toEqual([]);
+  });
+
+  test("is lost when Redis has lost what was sent, and not put there again beside", async () => {
+    const redis = new Redis(inject("redisUrl"));
+    const { namespace, runner, worker, arm, cutReading } = await onCutWire((link) => {
+      void redis.del(keysOf(namespace).replies(runner.link.runnerId)).then(() => {
+        link.cut();
+        cutReading();
+      });
+      return "is lost";
+    });
+    arm();
+    const batch = runner.send();
+    await runner.until(() => runner.lost.length > 0);
+    expect(runner.lostIds).toEqual([batch.id]);
+    // What comes next is the next batch, and not this one.
+    const next = runner.send();
+    expect((await worker.serveOne()).id).toBe(next.id);
+    expect(await worker.link.takeLeft()).toBeUndefined();
+    await redis.quit();
   });
 });

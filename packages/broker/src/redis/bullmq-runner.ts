@@ -259,9 +259,11 @@ export class BullMqRunner implements RunnerLink {
    */
   async #sendAllAgain(): Promise<void> {
     if (!this.#isOpen) return; // It joins only now, and has sent nothing.
+    const batchIds = [...this.#watch.batches];
+    for (const batchId of batchIds) this.#wanted.delete(batchId); // At once: what is on its way into the queue goes no further.
     await this.#group.leases.renew(this.runnerId).catch(ignore); // Refused: the thread asks again.
     const reason = "Redis was restarted, or has lost its data.";
-    for (const batchId of [...this.#watch.batches]) {
+    for (const batchId of batchIds) {
       await this.#takeBack(batchId).catch(ignore);
       this.#lost({ batchId, reason, hasWorkerDied: false });
     }

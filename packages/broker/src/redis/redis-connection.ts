@@ -26,6 +26,9 @@ const SILENCE_OF_LARGE_MS = 60_000;
 /** Reconnecting waits twice as long each time, to at most this. BullMQ's own strategy waits up to 20 s. */
 const LONGEST_RETRY_MS = 2_000;
 
+/** A Redis that loads its data is asked again after this. ioredis goes by its estimate, which right after its start is a guess, up to 10 s. */
+const LOADING_RETRY_MS = 200;
+
 /**
  * Connects to a Redis: see parseRedisUrl for its URL. Once connected, a connection comes back by itself, with Sentinels to whichever
  * server is the master then, and commands wait for it; a server that does not answer the first time is an error.
@@ -231,6 +234,7 @@ function redisOptions(url: string): LegacyOptions {
     lazyConnect: true,
     replyMapping: "legacy",
     socketTimeout: SILENCE_MS,
+    maxLoadingRetryTime: LOADING_RETRY_MS,
   };
   const address = parseRedisUrl(url);
   if ("path" in address) return { ...common, path: address.path };

@@ -135,6 +135,13 @@ test("has caught up with a stream in which nothing is new, and with one that is 
   await reader.caughtUp();
 });
 
+test("has caught up once it has looked, when it is to look, also while it only connects", async () => {
+  reader.check();
+  reader.check();
+  await reader.caughtUp();
+  expect(resets).toBe(1);
+});
+
 test.each([
   ["has said that messages may be missing", () => reader.check()],
   ["is closed", () => reader.close()],

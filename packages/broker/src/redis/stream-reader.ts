@@ -68,7 +68,7 @@ export interface StreamReaderOptions {
  */
 export class StreamReader {
   readonly #options: StreamReaderOptions;
-  readonly #blocking: Redis;
+  #blocking: Redis;
   readonly #renewal: NodeJS.Timeout;
   readonly #reading: Promise<void>;
   /** Entries that have been read and not trimmed: a Redis that comes back may give them again. */
@@ -107,22 +107,25 @@ export class StreamReader {
 
   /** Looks whether the stream is still there; then `onReset`, also when it is. */
   check(): void {
+    if (this.#isClosed) return;
     this.#isReset = true;
     this.#isCheckDue = true;
-    this.#blocking.disconnect(true); // Ends the read that waits, and connects again.
+    // Ends the read that waits. Not to be connected again: ioredis gives up a connection that is cut while it is being made.
+    this.#blocking.disconnect();
+    this.#blocking = duplicateForBlocking(this.#options.redis);
   }
 
-  /** Resolves when all that is in the stream now has been read, or when `onReset` has told that messages may be missing. */
+  /**
+   * Resolves when all that is in the stream now has been read; or, when messages may be missing, when `onReset` has told so. After its own
+   * connection was cut as well, it has looked before.
+   */
   async caughtUp(): Promise<void> {
     const { redis, key } = this.#options;
     const resets = this.#resets;
     const [last] = await redis.xrevrange(key, "+", "-", "COUNT", 1);
-    while (
-      last !== undefined &&
-      isBefore(this.#cursor, last[0]) &&
-      resets === this.#resets &&
-      !this.#isClosed
-    )
+    const isBehind = () =>
+      this.#isCheckDue || this.#isReset || (last !== undefined && isBefore(this.#cursor, last[0]));
+    while (isBehind() && resets === this.#resets && !this.#isClosed)
       await new Promise<void>((resolve) => this.#awaiting.push(resolve));
   }
 
