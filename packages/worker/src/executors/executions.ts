@@ -26,8 +26,12 @@ export class Executions {
     return this.#byBatch.get(batchId);
   }
 
-  /** Passes on a report. The calls whose outcomes it has, all of them calls that have not ended, have ended now. */
-  forward(execution: Execution, encoded: EncodedReport): void {
+  /**
+   * Passes on a report. The calls whose outcomes it has, all of them calls that have not ended, have ended now.
+   *
+   * @param onEnded told when they have, and before the report goes on its way
+   */
+  forward(execution: Execution, encoded: EncodedReport, onEnded?: () => void): void {
     /** What waits for calls that have not returned: their runs may be tried again, so this is not the place to decide. */
     const unstarted = new Set<PendingCall>();
     for (const { sequence, kind, payload } of encoded.report.outcomes) {
@@ -43,6 +47,7 @@ export class Executions {
       }
     }
     const isLast = execution.calls.size === 0 && this.#byBatch.delete(execution.batch.id);
+    onEnded?.();
     execution.onReport(encoded, isLast);
     this.end([...unstarted], "unstarted");
   }

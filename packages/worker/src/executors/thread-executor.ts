@@ -190,7 +190,9 @@ export class ThreadExecutor implements Executor {
         const pending = execution.calls.get(sequence);
         if (pending !== undefined) slot.ended(pending);
       }
-      this.#executions.forward(execution, withoutStrays({ report, bytes, attachments }, execution));
+      const known = withoutStrays({ report, bytes, attachments }, execution);
+      // First the threads, which would wait while the report is sent.
+      this.#executions.forward(execution, known, () => this.#feed.feed());
     }
     this.#threads.emptied(slot);
     this.#onChange();
