@@ -4,10 +4,16 @@ import { duplicateForBlocking, type Redis } from "./redis-connection.ts";
 import { Refusals } from "./refusals.ts";
 import { isWrongType } from "./wrong-type.ts";
 
-/** Entries per read: a read brings what has gathered, within bounds. */
+/**
+ * Entries per read: a read brings what has gathered, within bounds. No-op tasks through Redis are 101,000 a second with 100, 100,000 with 500
+ * and 99,000 with 2,000 (bench: throughput).
+ */
 const READ_COUNT = 500;
 
-/** Entries that are read before they are trimmed: a trim for each cost every task a command, a tenth of a client's work. */
+/**
+ * Entries that are read before they are trimmed: a trim for each costs every task a command. One task takes 0.95 ms with a trim for each, and
+ * 0.91, 0.91 and 0.90 with one for 10, 100 and 1,000 (bench: latency).
+ */
 const TRIM_AFTER = 100;
 
 /** The same in bytes: log lines come in entries of 256 kB, and what is not trimmed takes room in Redis. */

@@ -1,6 +1,7 @@
 /**
  * Between two looks at the event loop. Some twelve times the way of a call to a thread and back (0.16 ms, bench:
- * latency): a call that waits for less is over before many others could have come.
+ * latency): a call that waits for less is over before many others could have come. 100 tasks that each await 100 ms, on 2 threads, take 0.21 s
+ * with 1, 0.22 with 2 and with 8 (bench: balance).
  */
 const LOOK_MS = 2;
 
