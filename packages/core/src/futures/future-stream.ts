@@ -16,7 +16,7 @@ export interface StreamSource<R> {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Pulling that never waits would keep timers and sockets from their turn of the event loop: it lets them after so long. */
+/** Pulling that never waits would keep timers and sockets from their turn of the event loop: it lets them after so long, as ConcurrentTaskRunner does. */
 const SLICE_MS = 5;
 
 /**
