@@ -23,9 +23,10 @@ const journals = join(directory, "journals");
 mkdirSync(journals);
 const programs = new Programs(directory, journals);
 
+let { isKept } = options;
 const clean = async () => {
   await programs.killAll();
-  if (!options.isKept) rmSync(directory, { recursive: true, force: true });
+  if (!isKept) rmSync(directory, { recursive: true, force: true });
 };
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(signal, () => void clean().then(() => process.exit(1)));
@@ -41,7 +42,10 @@ try {
   }
   if (violations.length + problems.length > 0) {
     process.exitCode = 1;
-    console.error(`Make it again with --seed ${options.seed}, and the same other flags.`);
+    isKept = true;
+    console.error(
+      `Make it again with --seed ${options.seed}, and the same other flags. What is left of it: ${directory}.`,
+    );
   }
 } finally {
   await clean();

@@ -30,7 +30,7 @@ export const USAGE = `npm run test:chaos -- [flags]
   --programs <n>    programs that run flows (default: 2)
   --lanes <n>       flows at a time in each program (default: 3)
   --json            the figures as one line of JSON on standard output
-  --keep            leaves logs and journals where they are`;
+  --keep            leaves logs and journals where they are, also when nothing is wrong`;
 
 /** @throws when a flag is unknown, or its value is not one */
 export function readOptions(args: readonly string[], newSeed: number): ChaosOptions {
