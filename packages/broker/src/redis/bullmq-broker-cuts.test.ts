@@ -65,7 +65,7 @@ test("a batch that a worker was given with an answer that it never heard is sent
 const ADDS = /\{"batch":/;
 
 /** A runner behind a wire, and a worker beside it. */
-async function onCutWire(onAdd: (link: WireLink) => "passes" | "is lost") {
+async function onCutWire(onAdd: (link: WireLink) => "passes" | "is lost", patienceSeconds?: number) {
   const namespace = uniqueNamespace();
   const redisUrl = inject("redisUrl");
   let isArmed = false;
@@ -76,7 +76,7 @@ async function onCutWire(onAdd: (link: WireLink) => "passes" | "is lost") {
     isArmed = false;
     return onAdd(link) === "passes";
   });
-  const forRunner = await BullMqBroker.connect({ redisUrl: wire.redisUrl, namespace });
+  const forRunner = await BullMqBroker.connect({ redisUrl: wire.redisUrl, namespace, patienceSeconds });
   const forWorker = await BullMqBroker.connect({ redisUrl, namespace });
   const runner = await TestRunner.join(forRunner);
   const worker = await TestWorker.join(forWorker);
@@ -151,6 +151,18 @@ describe("a batch whose connection is cut while it is put into the queue", () =>
     expect((await worker.serveOne()).id).toBe(batch.id);
     await runner.until(() => runner.reports.length > 0);
     expect(runner.lost).toEqual([]);
+  });
+
+  test("is put there again also when that was noticed later than Redis is waited for", async () => {
+    const { runner, worker, arm } = await onCutWire((link) => {
+      setTimeout(() => link.cut(), 1_500);
+      return "is lost";
+    }, 1);
+    arm();
+    const batch = runner.send();
+    expect((await worker.serveOne()).id).toBe(batch.id);
+    await runner.until(() => runner.reports.length > 0);
+    expect([runner.lost, runner.unavailable]).toEqual([[], []]);
   });
 
   test("is lost when Redis has lost what was sent, and not put there again beside", async () => {

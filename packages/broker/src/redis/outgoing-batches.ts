@@ -113,15 +113,17 @@ export class OutgoingBatches {
         : seal.sign(bytes, { kind: "batch", key: keys.job(queue.name, batchId) });
     if (isNeedless()) return;
     onAdd(batchId);
-    let wasCut = false;
     const add = async () => {
-      if (wasCut && (await this.#hasArrived(batchId))) return;
-      // Between two tries its calls may have been sent again in another batch, or have ended: both would be run.
-      if (isNeedless()) return;
-      await addJob(queue, batchId, batch).catch((error: Error) => {
-        wasCut ||= error instanceof CutError;
-        throw error;
-      });
+      for (let wasCut = false; ; wasCut = true) {
+        if (wasCut && (await this.#hasArrived(batchId))) return;
+        // Between two tries its calls may have been sent again in another batch, or have ended: both would be run.
+        if (isNeedless()) return;
+        try {
+          return await addJob(queue, batchId, batch);
+        } catch (error) {
+          if (!(error instanceof CutError)) throw error; // Redis has refused it.
+        }
+      }
     };
     await untilAccepted(redis, add, patienceMs);
   }
