@@ -113,8 +113,10 @@ export class OutgoingBatches {
         : seal.sign(bytes, { kind: "batch", key: keys.job(queue.name, batchId) });
     if (isNeedless()) return;
     onAdd(batchId);
+    // Once it may have arrived it is looked for before each try, also when what was looked for was refused.
+    let wasCut = false;
     const add = async () => {
-      for (let wasCut = false; ; wasCut = true) {
+      for (;;) {
         if (wasCut && (await this.#hasArrived(batchId))) return;
         // Between two tries its calls may have been sent again in another batch, or have ended: both would be run.
         if (isNeedless()) return;
@@ -122,6 +124,7 @@ export class OutgoingBatches {
           return await addJob(queue, batchId, batch);
         } catch (error) {
           if (!(error instanceof CutError)) throw error; // Redis has refused it.
+          wasCut = true;
         }
       }
     };
