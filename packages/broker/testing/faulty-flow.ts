@@ -11,13 +11,8 @@ import { decode, encodeWithInputs } from "@millrace/core/internal";
 import { surveyOf } from "../src/dispatch/call-survey.ts";
 import { Dispatcher } from "../src/dispatch/dispatcher.ts";
 import type { Request } from "../src/wire/requests.ts";
-import {
-  type CallInWorker,
-  type CallStep,
-  type Death,
-  FaultyCluster,
-  type Program,
-} from "./faulty-cluster.ts";
+import type { CallInWorker, CallStep, Death, Program } from "./faulty-calls.ts";
+import { FaultyCluster } from "./faulty-cluster.ts";
 import { sampleBatch } from "./samples.ts";
 
 export interface RunPlan {
