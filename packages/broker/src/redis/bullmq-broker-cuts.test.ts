@@ -12,16 +12,35 @@ import { keysOf } from "./keys.ts";
 
 const cleanups = useCleanups();
 
+/** A runner and a worker, one of them behind the wire. */
+async function join(
+  wire: Wire,
+  behind: "runner" | "worker",
+  { workerId = "a worker", patienceSeconds = 60 } = {},
+) {
+  const namespace = uniqueNamespace();
+  const wired = await BullMqBroker.connect({ redisUrl: wire.redisUrl, namespace, patienceSeconds });
+  const direct = await BullMqBroker.connect({ redisUrl: inject("redisUrl"), namespace });
+  const runner = await TestRunner.join(behind === "runner" ? wired : direct);
+  const worker = await TestWorker.join(behind === "worker" ? wired : direct, 2, workerId);
+  cleanups.push(async () => {
+    await worker.link.close();
+    await runner.link.close();
+    await wired.close();
+    await direct.deleteNamespace();
+    await direct.close();
+    await wire[Symbol.asyncDispose]();
+  });
+  return { namespace, runner, worker };
+}
+
 /** The piece in which a worker asks for the next job, which is its token and BullMQ's script. */
 const TAKES = /evalsha[\s\S]*:default:active[\s\S]*\bthe-worker\b/i;
 
 test("a batch that a worker was given with an answer that it never heard is sent again long before the lease ends", async () => {
-  const namespace = uniqueNamespace();
-  const redisUrl = inject("redisUrl");
-  const forRunner = await BullMqBroker.connect({ redisUrl, namespace });
   let isArmed = false;
   let cuts = 0;
-  const wire = await Wire.to(redisUrl, (sent, link) => {
+  const wire = await Wire.to(inject("redisUrl"), (sent, link) => {
     if (isArmed && TAKES.test(sent)) {
       isArmed = false;
       cuts++;
@@ -29,17 +48,7 @@ test("a batch that a worker was given with an answer that it never heard is sent
     }
     return true;
   });
-  const forWorker = await BullMqBroker.connect({ redisUrl: wire.redisUrl, namespace });
-  const runner = await TestRunner.join(forRunner);
-  const worker = await TestWorker.join(forWorker, 2, "the-worker");
-  cleanups.push(async () => {
-    await worker.link.close();
-    await runner.link.close();
-    await forWorker.close();
-    await forRunner.deleteNamespace();
-    await forRunner.close();
-    await wire[Symbol.asyncDispose]();
-  });
+  const { runner, worker } = await join(wire, "worker", { workerId: "the-worker" });
 
   const held = runner.send();
   const delivery = await worker.take();
@@ -66,28 +75,15 @@ const ADDS = /\{"batch":/;
 
 /** A runner behind a wire, and a worker beside it. */
 async function onCutWire(onAdd: (link: WireLink) => "passes" | "is lost", patienceSeconds?: number) {
-  const namespace = uniqueNamespace();
-  const redisUrl = inject("redisUrl");
   let isArmed = false;
   let reading: WireLink | undefined;
-  const wire = await Wire.to(redisUrl, (sent, link) => {
+  const wire = await Wire.to(inject("redisUrl"), (sent, link) => {
     if (/\bxread\b/i.test(sent)) reading = link;
     if (!isArmed || !ADDS.test(sent)) return true;
     isArmed = false;
     return onAdd(link) === "passes";
   });
-  const forRunner = await BullMqBroker.connect({ redisUrl: wire.redisUrl, namespace, patienceSeconds });
-  const forWorker = await BullMqBroker.connect({ redisUrl, namespace });
-  const runner = await TestRunner.join(forRunner);
-  const worker = await TestWorker.join(forWorker);
-  cleanups.push(async () => {
-    await worker.link.close();
-    await runner.link.close();
-    await forRunner.close();
-    await forWorker.deleteNamespace();
-    await forWorker.close();
-    await wire[Symbol.asyncDispose]();
-  });
+  const { namespace, runner, worker } = await join(wire, "runner", { patienceSeconds });
   return {
     ...{ namespace, runner, worker },
     /** The connection on which the runner reads what is reported. */
