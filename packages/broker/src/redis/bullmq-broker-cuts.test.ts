@@ -1,5 +1,5 @@
 import { Redis } from "ioredis";
-import { describe, expect, inject, test } from "vitest";
+import { describe, expect, inject, test, vi } from "vitest";
 import { useCleanups } from "../../../../test/support/cleanups.ts";
 import { uniqueNamespace } from "../../../../test/support/namespace.ts";
 import { until } from "../../../../test/support/until.ts";
@@ -9,6 +9,7 @@ import { Wire, type WireLink } from "../../testing/wire.ts";
 import { LEASE_MS } from "../intervals.ts";
 import { BullMqBroker } from "./bullmq-broker.ts";
 import { keysOf } from "./keys.ts";
+import { StreamReader } from "./stream-reader.ts";
 
 const cleanups = useCleanups();
 
@@ -101,7 +102,12 @@ async function onCutWire(onAdd: (link: WireLink) => "passes" | "is lost", patien
 }
 
 describe("a batch whose connection is cut while it is put into the queue", () => {
-  test("is not put there again when a worker has ended it", async () => {
+  test.each([
+    ["", 0],
+    [", also when Redis refuses the first look", 1],
+  ])("is not put there again when a worker has ended it%s", async (_, refusals) => {
+    const looks = vi.spyOn(StreamReader.prototype, "caughtUp");
+    for (let n = 0; n < refusals; n++) looks.mockRejectedValueOnce(new Error("LOADING"));
     const ends: Promise<unknown>[] = [];
     const { runner, worker, arm, settled } = await onCutWire((link) => {
       ends.push(worker.serveOne());
@@ -113,6 +119,8 @@ describe("a batch whose connection is cut while it is put into the queue", () =>
     await runner.until(() => runner.reports.length > 0);
     expect(ends).toHaveLength(1);
     await settled(batch.id);
+    expect(looks).toHaveBeenCalledTimes(1 + refusals);
+    looks.mockRestore();
     // What comes next is the next batch, and not this one again.
     const next = runner.send();
     expect((await worker.serveOne()).id).toBe(next.id);
